@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes the pinned sets in this folder. Needs uv. Run from anywhere: requirements/compile.sh [airflow version ...]
+#
+# An older Airflow works with the packages of its own time, not with today's: each set is resolved as of a date soon after its
+# release. Only common-compat is taken newer, as our users may have it. The set of 2.11.2 takes the lowest versions that
+# pyproject.toml allows, so that the floors are tested too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+declare -A as_of=([2.11.2]=2026-03-20 [3.0.6]=2025-09-20 [3.1.8]=2026-03-25 [3.2.2]=2026-07-01 [3.3.2]=2026-11-20)
+
+for version in ${@:-2.11.2 3.0.6 3.1.8 3.2.2 3.3.2}; do
+  options=(--extra test --exclude-newer-package "apache-airflow-providers-common-compat=2026-11-20")
+  [ "$version" = 3.3.2 ] && options=(--extra dev --universal)
+  [ "$version" = 2.11.2 ] && options=(--extra test --resolution lowest-direct)
+  echo "apache-airflow==$version" | uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 \
+    "${options[@]}" --exclude-newer "${as_of[$version]}" --output-file "requirements/airflow-$version.txt" pyproject.toml -
+  echo "requirements/airflow-$version.txt"
+done
