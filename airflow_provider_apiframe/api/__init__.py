@@ -1,0 +1,1 @@
+"""Apiframe's HTTP API v2. Nothing in here imports Airflow."""

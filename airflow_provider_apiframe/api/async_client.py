@@ -1,0 +1,106 @@
+"""AsyncApiframeClient: the protocol over ``httpx``. The twin of ``client.py``; they differ in ``await`` only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import tenacity
+
+from airflow_provider_apiframe.api.answers import Response
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.protocol import Call, Protocol
+from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.waiting import Wait
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class AsyncApiframeClient:
+    """Apiframe's API for an event loop. Every method raises an ``ApiframeError`` from ``errors.py`` when it fails.
+
+    :param settings: API key, base URL and limits.
+    :param sleep: waits the given seconds between repeats and polls.
+    """
+
+    def __init__(self, settings: ClientSettings, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._protocol = Protocol(settings)
+        self._sleep = sleep
+        self.settings = settings
+        verify = ssl.create_default_context(cafile=settings.verify) if isinstance(settings.verify, str) else settings.verify
+        self._client = httpx.AsyncClient(timeout=settings.timeout, verify=verify, follow_redirects=False)
+
+    async def __aenter__(self) -> AsyncApiframeClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def generate(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit one picture; costs credits. Refused for its spelling alone, it is said once more in the other dialect."""
+        call = self._protocol.generate(request, idempotency_key)
+        try:
+            return await self._send(call)
+        except InvalidRequestError as error:
+            other = self._protocol.respell(call, error)
+            if other is None:
+                raise
+            log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
+            return await self._send(other)
+
+    async def get_job(self, job_id: str) -> Job:
+        """Return the job as it is now."""
+        return await self._send(self._protocol.job(job_id))
+
+    async def wait_for_job(self, wait: Wait) -> Job:
+        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.
+
+        :raises JobTimeoutError: not finished at the deadline.
+        """
+        call = self._protocol.job(wait.job_id)
+        while True:
+            try:
+                job = await self._send_once(call)
+            except ApiframeError as error:
+                pause = wait.after_error(error, time.time())
+            else:
+                if job.finished:
+                    return job
+                pause = wait.after_job(job, time.time())
+            await self._sleep(pause)
+
+    async def list_jobs(self, **filters: Any) -> JobPage:
+        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`."""
+        return await self._send(self._protocol.jobs(**filters))
+
+    async def get_account(self) -> Account:
+        """Return user, team and credits left. Free."""
+        return await self._send(self._protocol.account())
+
+    async def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
+        """Return the vendor's curated catalogue with price ranges."""
+        return (await self._send(self._protocol.models(modality=modality))).models
+
+    async def _send(self, call: Call[T]) -> T:
+        return await tenacity.AsyncRetrying(sleep=self._sleep, **self._protocol.retrying(call))(self._send_once, call)
+
+    async def _send_once(self, call: Call[T]) -> T:
+        request = call.request
+        try:
+            answer = await self._client.request(request.method, request.url, content=request.body, headers=request.headers)
+        except httpx.HTTPError as error:
+            raise self._protocol.no_answer(request, error) from None
+        return call.read(Response(answer.status_code, answer.headers, answer.content))

@@ -1,0 +1,140 @@
+"""ApiframeClient: the protocol over ``requests``. Its twin over ``httpx`` is in ``async_client.py``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+
+from airflow_provider_apiframe.api.answers import Response
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.protocol import API_KEY_HEADER, USER_AGENT, Call, Protocol
+from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.waiting import Wait
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class ApiframeSession(requests.Session):
+    """A ``requests.Session`` that sends the API key to the API's own scheme, host and port, and nowhere else."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._origin = _origin(settings.base_url)
+        self.verify = settings.verify
+        self.headers["User-Agent"] = USER_AGENT
+        self.auth = self._sign
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if _origin(request.url or "") == self._origin:
+            request.headers[API_KEY_HEADER] = self._settings.api_key
+        return request
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Drop the API key when a redirect leads to another host; requests itself drops only ``Authorization``."""
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        if _origin(prepared_request.url or "") != self._origin:
+            prepared_request.headers.pop(API_KEY_HEADER, None)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+class ApiframeClient:
+    """Apiframe's API, synchronously. Every method raises an ``ApiframeError`` from ``errors.py`` when it fails.
+
+    :param settings: API key, base URL and limits.
+    :param sleep: waits the given seconds between repeats and polls.
+    """
+
+    def __init__(self, settings: ClientSettings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._protocol = Protocol(settings)
+        self._sleep = sleep
+        self.settings = settings
+        self.session = ApiframeSession(settings)
+
+    def __enter__(self) -> ApiframeClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
+
+    def generate(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit one picture; costs credits. Refused for its spelling alone, it is said once more in the other dialect."""
+        call = self._protocol.generate(request, idempotency_key)
+        try:
+            return self._send(call)
+        except InvalidRequestError as error:
+            other = self._protocol.respell(call, error)
+            if other is None:
+                raise
+            log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
+            return self._send(other)
+
+    def get_job(self, job_id: str) -> Job:
+        """Return the job as it is now."""
+        return self._send(self._protocol.job(job_id))
+
+    def wait_for_job(self, wait: Wait) -> Job:
+        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.
+
+        :raises JobTimeoutError: not finished at the deadline.
+        """
+        call = self._protocol.job(wait.job_id)
+        while True:
+            try:
+                job = self._send_once(call)
+            except ApiframeError as error:
+                pause = wait.after_error(error, time.time())
+            else:
+                if job.finished:
+                    return job
+                pause = wait.after_job(job, time.time())
+            self._sleep(pause)
+
+    def list_jobs(self, **filters: Any) -> JobPage:
+        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`."""
+        return self._send(self._protocol.jobs(**filters))
+
+    def get_account(self) -> Account:
+        """Return user, team and credits left. Free."""
+        return self._send(self._protocol.account())
+
+    def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
+        """Return the vendor's curated catalogue with price ranges."""
+        return self._send(self._protocol.models(modality=modality)).models
+
+    def _send(self, call: Call[T]) -> T:
+        retrying = tenacity.Retrying(sleep=self._sleep, **self._protocol.retrying(call))
+        return cast(T, retrying(self._send_once, call))
+
+    def _send_once(self, call: Call[T]) -> T:
+        request = call.request
+        try:
+            answer = self.session.request(
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                timeout=self.settings.timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise self._protocol.no_answer(request, error) from None
+        return call.read(Response(answer.status_code, answer.headers, answer.content))

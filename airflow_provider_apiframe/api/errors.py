@@ -1,0 +1,205 @@
+"""Everything that can go wrong with Apiframe, as one tree.
+
+    ApiframeError
+    ├── ConfigurationError           the connection cannot be used as it is written
+    ├── InvalidRequestError          a parameter is wrong (found here, or answered with 400); also a ValueError
+    ├── AuthenticationError          401: the API key is missing, wrong or revoked
+    ├── PermissionDeniedError        403: the API key is inactive or may not do this
+    ├── BlockedByProxyError          403 without JSON: the vendor's proxy refused the client, not the key
+    ├── InsufficientCreditsError     402: the team's balance is too low
+    ├── NotFoundError                404: no such job, or another user's
+    ├── ConflictError                409: the idempotency key was used with another body
+    ├── RequestRefusedError          any other 4xx, or a redirect
+    ├── RateLimitedError             429                                   (transient)
+    ├── ServiceUnavailableError      408 and 5xx                           (transient)
+    ├── ConnectionFailedError        no answer: network, TLS, timeout      (transient)
+    ├── UnusableAnswerError          an answer came, but not what the API promises; keeps job id and raw answer
+    ├── DownloadError                a picture could not be fetched
+    └── JobError                     the job itself; keeps the job id
+        ├── JobFailedError           FAILED, refunded by the vendor        (transient)
+        ├── JobCancelledError        CANCELLED                             (transient)
+        └── JobTimeoutError          still unfinished at the deadline
+
+``transient`` says whether trying the same thing again later can help. Texts are for people: what was wrong, with which value,
+what to do next. None of them contains the API key.
+"""
+
+from __future__ import annotations
+
+
+class ApiframeError(Exception):
+    """Base of all errors of the API layer.
+
+    :ivar job_id: the job this is about, when there is one.
+    :ivar status_code: HTTP status of the answer, when there was one.
+    :ivar request_id: the vendor's ``x-request-id``, when the answer had one.
+    """
+
+    transient: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        job_id: str | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.status_code = status_code
+        self.request_id = request_id
+
+
+class ConfigurationError(ApiframeError):
+    """The connection (API key, base URL, extras) cannot be used as it is written. Nothing was sent."""
+
+
+class InvalidRequestError(ApiframeError, ValueError):
+    """A parameter is wrong. Nothing was paid.
+
+    :ivar fields: wrong parameters, name -> reasons. From a 400 the names are the API's paths, e.g. ``fluxParams.steps``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: dict[str, list[str]] | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, request_id=request_id)
+        self.fields = fields or {}
+
+
+class AuthenticationError(ApiframeError):
+    """401: the API key is missing, wrong or revoked."""
+
+
+class PermissionDeniedError(ApiframeError):
+    """403: the API key is inactive, or its user may not do this."""
+
+
+class BlockedByProxyError(ApiframeError):
+    """403 that does not come from the API: the proxy before it refused this client. The key was not looked at."""
+
+
+class InsufficientCreditsError(ApiframeError):
+    """402: the team cannot pay. Nothing was charged.
+
+    :ivar required: credits the job would cost, or None when the answer did not say.
+    :ivar available: credits the team has, or None when the answer did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        required: int | None,
+        available: int | None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, status_code=402, request_id=request_id)
+        self.required = required
+        self.available = available
+
+
+class NotFoundError(ApiframeError):
+    """404: there is no such thing, or it belongs to another user."""
+
+
+class ConflictError(ApiframeError):
+    """409: the idempotency key was already used with another body."""
+
+
+class RequestRefusedError(ApiframeError):
+    """Another 4xx, or a redirect, which is never followed: the API key would travel along."""
+
+
+class RateLimitedError(ApiframeError):
+    """429: too many requests.
+
+    :ivar retry_after: seconds the API asks to wait, or None when it did not say.
+    """
+
+    transient = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, request_id: str | None = None) -> None:
+        super().__init__(message, status_code=429, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class ServiceUnavailableError(ApiframeError):
+    """408 or 5xx: the API or the proxy before it is out of order.
+
+    :ivar retry_after: seconds the API asks to wait, or None when it did not say.
+    """
+
+    transient = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class ConnectionFailedError(ApiframeError):
+    """No answer came: DNS, TLS, a refused or dropped connection, a timeout."""
+
+    transient = True
+
+
+class UnusableAnswerError(ApiframeError):
+    """An answer came, but not what the API promises. Something may have been paid, so nothing is repeated blindly.
+
+    :ivar raw: the answer's text, cut to 2,000 characters, with the API key blotted out.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        raw: str,
+        job_id: str | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, job_id=job_id, status_code=status_code, request_id=request_id)
+        self.raw = raw
+
+
+class DownloadError(ApiframeError):
+    """A picture could not be fetched whole. ``transient`` is set per instance: a short read is, a dead link is not."""
+
+    def __init__(self, message: str, *, transient: bool, status_code: int | None = None) -> None:
+        super().__init__(message, status_code=status_code)
+        self.transient = transient
+
+
+class JobError(ApiframeError):
+    """The job was accepted but gave no picture. ``job_id`` is always set."""
+
+    job_id: str
+
+
+class JobFailedError(JobError):
+    """The job ended FAILED; the vendor refunds it."""
+
+    transient = True
+
+
+class JobCancelledError(JobError):
+    """The job ended CANCELLED."""
+
+    transient = True
+
+
+class JobTimeoutError(JobError):
+    """The job was not finished at the deadline. It goes on, and its picture can still be collected by its id."""

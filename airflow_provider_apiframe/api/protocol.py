@@ -1,0 +1,207 @@
+"""The HTTP protocol without I/O: what to send, and what may be repeated. What an answer means is in ``answers.py``.
+
+Both clients are driven by this module; they only move bytes and sleep. A :class:`Call` is a request together with the function
+that reads its answer; :meth:`Protocol.retrying` gives tenacity's arguments, the same for both clients.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import tenacity
+from pydantic import BaseModel
+
+from airflow_provider_apiframe import __version__
+from airflow_provider_apiframe.api.answers import Response, read_answer
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    RateLimitedError,
+)
+from airflow_provider_apiframe.api.flux_params import respelled
+from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.settings import ClientSettings
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+USER_AGENT = f"airflow-provider-apiframe/{__version__}"
+"""On every request: without a product name the vendor's proxy answers 403 ``error code: 1010``."""
+
+API_KEY_HEADER = "X-API-Key"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+IDEMPOTENCY_KEY_MAX_LENGTH = 255  # OpenAPI parameter IdempotencyKey
+
+# Seconds. Full jitter below a bound that doubles, as the vendor's own SDK does it.
+BACKOFF_START = 0.5
+BACKOFF_CAP = 30.0
+RETRY_AFTER_CAP = 300.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, ready to send. ``headers`` holds the API key and is never shown."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes | None = None
+
+    @property
+    def target(self) -> str:
+        """Method and path, for error texts: no host, no query."""
+        return f"{self.method} {urlsplit(self.url).path}"
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request and the function that reads its answer.
+
+    ``repeatable`` says that sending it twice does what sending it once does: a GET, or a POST with an idempotency key.
+    """
+
+    request: Request
+    read: Callable[[Response], T]
+    repeatable: bool = True
+
+
+class Protocol:
+    """Builds the calls for one API key and base URL."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+
+    def generate(self, request: GenerateRequest, idempotency_key: str | None) -> Call[JobAccepted]:
+        """``POST /v2/images/generate``. Costs credits when it is accepted.
+
+        :param idempotency_key: 1-255 ASCII characters; a repeat within 24 h gives the first job and costs nothing.
+        :raises InvalidRequestError: if the key is something else.
+        """
+        if idempotency_key is not None and (
+            not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_MAX_LENGTH
+            or not (idempotency_key.isascii() and idempotency_key.isprintable())
+        ):
+            raise InvalidRequestError(
+                f"idempotency_key={idempotency_key!r}: must be 1 to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII characters"
+            )
+        return self._submit(request.to_wire(), idempotency_key)
+
+    def respell(self, call: Call[JobAccepted], error: InvalidRequestError) -> Call[JobAccepted] | None:
+        """Return the submit in the other dialect if the API refused nothing but a spelling (see ``flux_params.py``).
+
+        The idempotency key stays the same: the refused request created nothing, and a later repeat must find the one job.
+        """
+        prefix = "fluxParams."
+        if not all(name.startswith(prefix) for name in error.fields):
+            return None
+        body = json.loads(call.request.body or b"{}")
+        params = respelled(body.get("fluxParams", {}), [name.removeprefix(prefix) for name in error.fields])
+        if params is None:
+            return None
+        return self._submit({**body, "fluxParams": params}, call.request.headers.get(IDEMPOTENCY_HEADER))
+
+    def _submit(self, body: dict[str, Any], idempotency_key: str | None) -> Call[JobAccepted]:
+        headers = {"Content-Type": "application/json"}
+        if idempotency_key is not None:
+            headers[IDEMPOTENCY_HEADER] = idempotency_key
+        request = self._request("POST", "/v2/images/generate", headers=headers, body=json.dumps(body).encode())
+        return self._call(request, JobAccepted, repeatable=idempotency_key is not None)
+
+    def job(self, job_id: str) -> Call[Job]:
+        """``GET /v2/jobs/{id}``.
+
+        :raises InvalidRequestError: if *job_id* is not text or is blank.
+        """
+        if not isinstance(job_id, str) or job_id.strip() in ("", "None"):
+            raise InvalidRequestError(f"job_id={job_id!r}: must be the id of an Apiframe job")
+        call = self._call(self._request("GET", f"/v2/jobs/{quote(job_id.strip(), safe='')}"), Job)
+
+        def read(response: Response) -> Job:
+            try:
+                return call.read(response)
+            except ApiframeError as error:
+                error.job_id = job_id
+                raise
+
+        return Call(call.request, read)
+
+    def jobs(
+        self,
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+        status: str | None = None,
+        model: str | None = None,
+        scope: str | None = None,
+    ) -> Call[JobPage]:
+        """``GET /v2/jobs``: one page, newest first; *limit* 1-100, *scope* "user" or "team" (admins only)."""
+        query = {"limit": limit, "cursor": cursor, "status": status, "model": model, "scope": scope}
+        return self._call(self._request("GET", "/v2/jobs", query=query), JobPage)
+
+    def account(self) -> Call[Account]:
+        """``GET /v2/me``. Free; the cheapest test of a key."""
+        return self._call(self._request("GET", "/v2/me"), Account)
+
+    def models(self, *, modality: str | None = "image") -> Call[ModelList]:
+        """``GET /v2/models``: the vendor's curated catalogue of *modality* "image", "video" or "music"; None for all."""
+        return self._call(self._request("GET", "/v2/models", query={"modality": modality}), ModelList)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Request:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self.settings.base_url}{path}{'?' + urlencode(given) if given else ''}"
+        own = {"Accept": "application/json", "User-Agent": USER_AGENT, API_KEY_HEADER: self.settings.api_key}
+        return Request(method, url, {**own, **(headers or {})}, body)
+
+    def _call(self, request: Request, model: type[M], *, repeatable: bool = True) -> Call[M]:
+        return Call(request, lambda response: read_answer(model, request.target, response, self.settings), repeatable)
+
+    def no_answer(self, request: Request, error: Exception) -> ConnectionFailedError:
+        """Return the error for a request that got no answer, from what the HTTP library raised."""
+        said = self.settings.redact(f"{type(error).__name__}: {error}")
+        return ConnectionFailedError(f"{request.target} got no answer from {self.settings.base_url}: {said}")
+
+    def retrying(self, call: Call[Any]) -> dict[str, Any]:
+        """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
+
+        Transient errors of a repeatable call are repeated, ``max_retries`` times, after :func:`pause_after` seconds. Without an
+        idempotency key a POST is repeated only after 429, which says that nothing was accepted.
+        """
+
+        def may_repeat(error: BaseException) -> bool:
+            if isinstance(error, RateLimitedError):
+                return True
+            return call.repeatable and isinstance(error, ApiframeError) and error.transient
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            return pause_after(state.attempt_number, getattr(error, "retry_after", None))
+
+        return {
+            "retry": tenacity.retry_if_exception(may_repeat),
+            "wait": pause,
+            "stop": tenacity.stop_after_attempt(self.settings.max_retries + 1),
+            "reraise": True,
+        }
+
+
+def pause_after(attempt: int, asked: float | None) -> float:
+    """Return how many seconds to wait after failed attempt number *attempt* (1, 2, ...).
+
+    Full jitter below a doubling bound, but at least what the API *asked* for (at most 5 minutes of it).
+    """
+    backoff = random.uniform(0, min(BACKOFF_CAP, BACKOFF_START * 2 ** (attempt - 1)))
+    return max(backoff, min(asked or 0.0, RETRY_AFTER_CAP))
