@@ -1,0 +1,35 @@
+"""How errors of the API end an Airflow task: for good, or with a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+
+
+class InvalidParameterError(AirflowFailException, ValueError):
+    """A parameter of an operator is wrong. In a DAG file it is an import error; in a running task it fails without retry."""
+
+
+@contextmanager
+def failing_for_good(*, even_transient: bool = False) -> Iterator[None]:
+    """Turn permanent errors into failures that Airflow does not retry; transient ones pass, and Airflow retries the task.
+
+    A retry of a bad key, an empty balance or a wrong parameter burns time; a retry after an accepted job that was not seen to
+    fail would pay again.
+
+    :param even_transient: let no error be retried; for a task that only looks at what another one did.
+    :raises InvalidParameterError: for an InvalidRequestError.
+    :raises AirflowFailException: for any other permanent ApiframeError.
+    """
+    try:
+        yield
+    except InvalidRequestError as error:
+        raise InvalidParameterError(str(error)) from error
+    except ApiframeError as error:
+        if error.transient and not even_transient:
+            raise
+        raise AirflowFailException(str(error)) from error

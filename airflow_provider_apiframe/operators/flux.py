@@ -1,0 +1,181 @@
+"""FluxGenerateOperator: one task, one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_apiframe.api.catalog import DEFAULT_MODEL
+from airflow_provider_apiframe.api.models import (
+    FluxParams,
+    GenerateRequest,
+    Job,
+    check_model,
+    check_prompt,
+    check_webhook_events,
+    check_webhook_url,
+    flux_params_mapping,
+    nearest_model,
+)
+from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
+from airflow_provider_apiframe.failures import failing_for_good
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.results import FluxResult, result_of, result_of_submit
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class FluxGenerateOperator(BaseOperator):
+    """Generate one image with a Flux model and hand its links to the next task.
+
+    Values without a template are checked when the DAG file is read, so a wrong parameter is an import error; after rendering
+    everything is checked again, before anything is sent or paid.
+
+    :param prompt: what to paint, 1-2000 characters (UTF-16 units). Templated.
+    :param model: model id, default "flux-2-flex". Templated.
+    :param flux_params: the model's parameters (see :class:`airflow_provider_apiframe.api.models.FluxParams`): a mapping with
+        templates at any depth, a FluxParams, or text that renders to JSON or to a Python literal; numbers may come as text.
+        Only what is set is sent. Templated.
+    :param apiframe_conn_id: id of the Airflow connection, default "apiframe_default". Templated.
+    :param wait_for_completion: wait for the picture (default). False returns as soon as the job is accepted; collect it later
+        with ``ApiframeJobSensor``.
+    :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks at the job, > 0, default 2.
+    :param timeout: seconds from acceptance until the task gives up waiting, > 0, default 600. The job goes on.
+    :param webhook_url: http(s) URL that Apiframe calls when the job ends, besides this task's own waiting. Templated.
+    :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and failed.
+    :returns: a :class:`airflow_provider_apiframe.results.FluxResult`; each of its keys is an XCom of its own as well, so
+        ``operator.output["image_urls"]`` works. ``job_id`` is pushed as soon as the job is accepted.
+    :raises InvalidParameterError: a parameter is wrong; when the DAG is read, or before anything is sent. No retry.
+    :raises AirflowFailException: retrying cannot help, or would pay again: bad connection or key, no credits, a deadline passed.
+    :raises ApiframeError: what a retry may mend: a failed (and refunded) job, an outage longer than the client's own repeats.
+    """
+
+    template_fields: Sequence[str] = ("prompt", "model", "flux_params", "webhook_url", "apiframe_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"flux_params": "json"}
+    ui_color = "#efe4fb"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        model: str = DEFAULT_MODEL,
+        flux_params: FluxParams | Mapping[str, Any] | str | None = None,
+        apiframe_conn_id: str = ApiframeHook.default_conn_name,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 2.0,
+        timeout: float = 600.0,
+        webhook_url: str | None = None,
+        webhook_events: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        _check_literals(
+            prompt=prompt,
+            model=model,
+            flux_params=flux_params,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            webhook_url=webhook_url,
+            webhook_events=webhook_events,
+        )
+        self.prompt = prompt
+        self.model = model
+        self.flux_params = flux_params.as_dict() if isinstance(flux_params, FluxParams) else flux_params
+        self.apiframe_conn_id = apiframe_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.webhook_url = webhook_url
+        self.webhook_events = webhook_events
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Check what is the same for all mapped tasks when the DAG is read, and label each of them with its prompt."""
+        _check_literals(**kwargs)
+        return super().partial(**{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs})
+
+    @cached_property
+    def hook(self) -> ApiframeHook:
+        """The hook for this task's connection."""
+        return ApiframeHook(self.apiframe_conn_id)
+
+    def execute(self, context: Context) -> FluxResult:
+        """Submit, then return at once, defer, or wait, as the arguments say."""
+        with failing_for_good():
+            request = self._request()
+            accepted = self.hook.generate_image(request)
+            self.log.info("Apiframe accepted job %s (%s) for model %s", accepted.job_id, accepted.status, request.model)
+            context["ti"].xcom_push(key="job_id", value=accepted.job_id)
+            if not self.wait_for_completion:
+                return result_of_submit(accepted, prompt=request.prompt, model=request.model)
+            wait = Wait.lasting(accepted.job_id, timeout=float(self.timeout), poll_interval=float(self.poll_interval))
+            if self.deferrable:
+                self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
+            return self._delivered(self.hook.client.wait_for_job(wait))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
+        """Resume after the trigger fired."""
+        with failing_for_good():
+            return self._delivered(job_in(event))
+
+    def _request(self) -> GenerateRequest:
+        request = GenerateRequest.parse(
+            prompt=self.prompt,
+            model=self.model,
+            flux_params=self.flux_params,
+            webhook_url=self.webhook_url,
+            webhook_events=self.webhook_events,
+        )
+        if near := nearest_model(request.model):
+            self.log.warning("Model %r is not one this provider knows; did you mean %r?", request.model, near)
+        return request
+
+    def _delivered(self, job: Job) -> FluxResult:
+        job.require_pictures()
+        if job.expired:
+            self.log.warning("The pictures of job %s have expired; their links may be dead", job.id)
+        self.log.info("Job %s gave %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
+        return result_of(job, prompt=self.prompt, model=self.model)
+
+
+def _check_literals(**arguments: Any) -> None:
+    """Check all *arguments* whose values are known while the DAG is read.
+
+    :raises InvalidParameterError: naming the argument, its value and what is allowed.
+    """
+    known = {name: value for name, value in arguments.items() if not _is_late(value)}
+    with failing_for_good():
+        if "prompt" in known:
+            check_prompt(known["prompt"])
+        if "model" in known:
+            check_model(known["model"])
+        if "flux_params" in known:
+            values = flux_params_mapping(known["flux_params"])
+            late = [name for name, value in values.items() if _is_late(value, deep=True)]
+            FluxParams.parse(values, model=known.get("model"), late=late)
+        if known.get("webhook_url") is not None:
+            check_webhook_url(known["webhook_url"])
+        if known.get("webhook_events") is not None:
+            check_webhook_events(known["webhook_events"])
+        for name in ("poll_interval", "timeout"):
+            if name in known:
+                checked_seconds(name, known[name])
+
+
+def _is_late(value: Any, *, deep: bool = False) -> bool:
+    """Return whether *value* is known only when the task runs: a template, another task's output, a DAG param, a callable."""
+    if isinstance(value, str):
+        return any(mark in value for mark in ("{{", "{%", "{#"))
+    if deep and isinstance(value, Mapping):
+        return any(_is_late(item, deep=True) for item in value.values())
+    if deep and isinstance(value, (list, tuple)):
+        return any(_is_late(item, deep=True) for item in value)
+    return callable(value) or callable(getattr(value, "resolve", None))

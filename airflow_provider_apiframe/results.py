@@ -1,0 +1,66 @@
+"""The value that goes to XCom: small, JSON, the same from operator and sensor, whether they waited or deferred."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from airflow_provider_apiframe.api.models import Job, JobAccepted
+
+
+class ImageResult(TypedDict):
+    """One picture. All but ``url`` are filled when the picture was stored: None here."""
+
+    url: str
+    uri: str | None
+    content_type: str | None
+    bytes: int | None
+    width: int | None
+    height: int | None
+    sha256: str | None
+
+
+class FluxResult(TypedDict):
+    """What ``FluxGenerateOperator`` and ``ApiframeJobSensor`` return.
+
+    ``prompt`` is None from the sensor, which does not know it. ``credit_cost`` is in credits, None when the API did not say.
+    Times are ISO 8601 text. ``reused`` says that the picture had been paid for before.
+    """
+
+    job_id: str
+    model: str | None
+    status: str
+    prompt: str | None
+    image_urls: list[str]
+    images: list[ImageResult]
+    credit_cost: float | int | None
+    created_at: str | None
+    completed_at: str | None
+    reused: bool
+
+
+def result_of(job: Job, *, prompt: str | None = None, model: str | None = None) -> FluxResult:
+    """Return the XCom value of a job, finished or not.
+
+    :param prompt: the rendered prompt, where it is known.
+    :param model: the model that was asked for, in case the answer does not name it.
+    """
+    return FluxResult(
+        job_id=job.id,
+        model=job.model or model,
+        status=job.status,
+        prompt=prompt,
+        image_urls=job.image_urls,
+        images=[
+            ImageResult(url=url, uri=None, content_type=None, bytes=None, width=None, height=None, sha256=None)
+            for url in job.image_urls
+        ],
+        credit_cost=job.credit_cost,
+        created_at=job.created_at,
+        completed_at=job.completed_at,
+        reused=False,
+    )
+
+
+def result_of_submit(accepted: JobAccepted, *, prompt: str, model: str) -> FluxResult:
+    """Return the XCom value of a job that nobody waits for: its id, and no pictures yet."""
+    return result_of(Job(id=accepted.job_id, status=accepted.status), prompt=prompt, model=model)

@@ -1,0 +1,120 @@
+"""ApiframeJobSensor: waits for a job that another task submitted, and hands over its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_apiframe.api.errors import ApiframeError, UnusableAnswerError
+from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.waiting import Wait
+from airflow_provider_apiframe.failures import failing_for_good
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.results import FluxResult, result_of
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_in
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class ApiframeJobSensor(BaseSensorOperator):
+    """Wait until an Apiframe job is finished and return its pictures.
+
+    Costs no credits, so retries are harmless. Works in all three ways a sensor can wait: ``mode="poke"``,
+    ``mode="reschedule"`` and ``deferrable=True``. One look at the job is one request; an outage is waited out.
+
+    :param job_id: the job, e.g. ``submit.output["job_id"]`` of an operator with ``wait_for_completion=False``. Templated.
+    :param apiframe_conn_id: id of the Airflow connection; a key of the user that submitted the job. Templated.
+    :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two looks, default 5.
+    :param timeout: seconds until the sensor gives up, default 600. The job goes on.
+    :returns: a :class:`airflow_provider_apiframe.results.FluxResult` (``prompt`` is None); each of its keys is an XCom of its
+        own as well.
+    :raises AirflowFailException: the job FAILED or was CANCELLED, is unknown, or the connection or key cannot be used.
+    :raises AirflowSensorTimeout: not finished in time; with ``soft_fail=True`` the task is skipped instead.
+    """
+
+    template_fields: Sequence[str] = ("job_id", "apiframe_conn_id")
+    ui_color = "#efe4fb"
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        apiframe_conn_id: str = ApiframeHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 5.0,
+        timeout: float = 600.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs})
+        self.job_id = job_id
+        self.apiframe_conn_id = apiframe_conn_id
+        self.deferrable = deferrable
+
+    @cached_property
+    def hook(self) -> ApiframeHook:
+        """The hook for this task's connection."""
+        return ApiframeHook(self.apiframe_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Look once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._skipping_if_soft():
+            first_look = self.poke(context)
+            wait = Wait.lasting(self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval))
+        if not first_look.is_done:
+            self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
+        return first_look.xcom_value
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the job once."""
+        try:
+            job = self.hook.get_job(self.job_id)
+        except UnusableAnswerError:
+            raise  # a proxy's page in place of an answer: worth one of the task's retries, which cost nothing
+        except ApiframeError as error:
+            if not error.transient:
+                with failing_for_good():
+                    raise
+            self.log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
+            return PokeReturnValue(is_done=False)
+        self.log.info("Job %s is %s", job.id, job.status)
+        return PokeReturnValue(is_done=True, xcom_value=_result(job)) if job.finished else PokeReturnValue(is_done=False)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
+        """Resume after the trigger fired."""
+        with self._skipping_if_soft(), failing_for_good():
+            try:
+                return _result(job_in(event))
+            except JobWaitError as error:
+                if error.timed_out:
+                    raise AirflowSensorTimeout(str(error)) from None
+                raise
+
+    @contextmanager
+    def _skipping_if_soft(self) -> Iterator[None]:
+        """Do for the deferred wait what Airflow does for the others with ``soft_fail=True``."""
+        try:
+            yield
+        except (AirflowSensorTimeout, AirflowFailException) as error:
+            if self.soft_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+
+def _result(job: Job) -> FluxResult:
+    with failing_for_good(even_transient=True):
+        return result_of(job.require_pictures())
