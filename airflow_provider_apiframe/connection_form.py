@@ -91,18 +91,18 @@ def connection_form_widgets() -> dict[str, Any]:
     """Return the extras as wtforms fields, for the form of Airflow 2.11 - 3.1 (needs Flask-AppBuilder)."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
-    from wtforms import BooleanField, FloatField, IntegerField, StringField
+    from wtforms import BooleanField, IntegerField, StringField
     from wtforms.validators import NumberRange, Optional
 
     def widget(field: ExtraField) -> Any:
         label = lazy_gettext(field.label)
         if field.kind == "boolean":
             return BooleanField(label, default=field.default, description=field.description)
-        checks = [Optional()] if field.minimum is None else [Optional(), NumberRange(min=field.minimum)]
-        form_field = {"integer": IntegerField, "number": FloatField, "string": StringField}[field.kind]
-        return form_field(
+        whole = field.kind == "integer"
+        # Airflow takes four kinds of field only, and none for fractions: those are text here, and checked at use.
+        return (IntegerField if whole else StringField)(
             label,
-            validators=checks,
+            validators=[Optional(), NumberRange(min=field.minimum)] if whole else [Optional()],
             widget=BS3TextFieldWidget(),
             default=field.default,
             description=field.description,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from airflow_provider_apiframe.api.models import Job, JobAccepted
+from airflow_provider_apiframe.api.models import GenerateRequest, Job, JobAccepted
 
 
 class ImageResult(TypedDict):
@@ -61,6 +61,6 @@ def result_of(job: Job, *, prompt: str | None = None, model: str | None = None) 
     )
 
 
-def result_of_submit(accepted: JobAccepted, *, prompt: str, model: str) -> FluxResult:
+def result_of_submit(accepted: JobAccepted, request: GenerateRequest) -> FluxResult:
     """Return the XCom value of a job that nobody waits for: its id, and no pictures yet."""
-    return result_of(Job(id=accepted.job_id, status=accepted.status), prompt=prompt, model=model)
+    return result_of(Job(id=accepted.job_id, status=accepted.status), prompt=request.prompt, model=request.model)

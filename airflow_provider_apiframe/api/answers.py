@@ -6,7 +6,7 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -35,11 +35,14 @@ RAW_LENGTH = 2000  # characters of an unusable answer that are kept
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer. ``headers`` ignores case, as both HTTP libraries give it."""
+    """One HTTP answer. ``headers`` ignores case, as both HTTP libraries give it.
+
+    Its ``repr`` shows the status only: the rest may echo the API key, and Airflow may log tracebacks with local variables.
+    """
 
     status_code: int
-    headers: Mapping[str, str]
-    content: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
 
 
 def read_answer(model: type[M], target: str, response: Response, settings: ClientSettings) -> M:
@@ -53,7 +56,8 @@ def read_answer(model: type[M], target: str, response: Response, settings: Clien
     try:
         return model.model_validate_json(response.content)
     except ValidationError as invalid:
-        raise _unusable(target, response, settings, invalid) from None
+        error = _unusable(target, response, settings, invalid)
+    raise error  # out here, where the ValidationError and what it quotes of the answer are gone
 
 
 def error_in(target: str, response: Response, settings: ClientSettings) -> ApiframeError:

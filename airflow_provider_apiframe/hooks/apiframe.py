@@ -6,7 +6,8 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +71,8 @@ class ApiframeHook(BaseHook):
         from airflow_provider_apiframe._compat import mask_secret
         from airflow_provider_apiframe.api.client import ApiframeClient
 
-        try:
-            connection = self.get_connection(self.apiframe_conn_id)
-        except AirflowNotFoundException:
-            raise _missing(self.apiframe_conn_id) from None
-        settings = settings_from(connection, self.apiframe_conn_id)
+        with _hiding_the_connection(self.apiframe_conn_id):
+            settings = settings_from(self.get_connection(self.apiframe_conn_id), self.apiframe_conn_id)
         mask_secret(settings.api_key)
         return ApiframeClient(settings)
 
@@ -87,11 +85,9 @@ class ApiframeHook(BaseHook):
 
         from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 
-        try:
-            connection = await get_async_connection(self.apiframe_conn_id)
-        except AirflowNotFoundException:
-            raise _missing(self.apiframe_conn_id) from None
-        return AsyncApiframeClient(settings_from(connection, self.apiframe_conn_id))
+        with _hiding_the_connection(self.apiframe_conn_id):
+            settings = settings_from(await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id)
+        return AsyncApiframeClient(settings)
 
     def get_conn(self) -> requests.Session:
         """Return the ``requests.Session``. It adds the API key to requests to the API's host, and to no others."""
@@ -189,11 +185,21 @@ def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
     )
 
 
-def _missing(conn_id: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"Airflow has no connection {conn_id!r}. Add one: airflow connections add {conn_id} --conn-type apiframe "
-        "--conn-password YOUR_API_KEY (keys are made at console.apiframe.ai)"
-    )
+@contextmanager
+def _hiding_the_connection(conn_id: str) -> Iterator[None]:
+    """Say what is wrong with a connection without the frames that hold it.
+
+    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with local variables.
+    """
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"Airflow has no connection {conn_id!r}. Add one: airflow connections add {conn_id} --conn-type apiframe "
+            "--conn-password YOUR_API_KEY (keys are made at console.apiframe.ai)"
+        ) from None
+    except ConfigurationError as error:
+        raise error.with_traceback(None) from None
 
 
 def _host_of(connection: Connection) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_apiframe._compat import with_outputs
 from airflow_provider_apiframe.api.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.models import (
     FluxParams,
@@ -115,16 +116,16 @@ class FluxGenerateOperator(BaseOperator):
             self.log.info("Apiframe accepted job %s (%s) for model %s", accepted.job_id, accepted.status, request.model)
             context["ti"].xcom_push(key="job_id", value=accepted.job_id)
             if not self.wait_for_completion:
-                return result_of_submit(accepted, prompt=request.prompt, model=request.model)
+                return with_outputs(result_of_submit(accepted, request), self, context)
             wait = Wait.lasting(accepted.job_id, timeout=float(self.timeout), poll_interval=float(self.poll_interval))
             if self.deferrable:
                 self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
-            return self._delivered(self.hook.client.wait_for_job(wait))
+            return self._delivered(self.hook.client.wait_for_job(wait), context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
         """Resume after the trigger fired."""
         with failing_for_good():
-            return self._delivered(job_in(event))
+            return self._delivered(job_in(event), context)
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(
@@ -138,12 +139,12 @@ class FluxGenerateOperator(BaseOperator):
             self.log.warning("Model %r is not one this provider knows; did you mean %r?", request.model, near)
         return request
 
-    def _delivered(self, job: Job) -> FluxResult:
+    def _delivered(self, job: Job, context: Context) -> FluxResult:
         job.require_pictures()
         if job.expired:
             self.log.warning("The pictures of job %s have expired; their links may be dead", job.id)
         self.log.info("Job %s gave %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
-        return result_of(job, prompt=self.prompt, model=self.model)
+        return with_outputs(result_of(job, prompt=self.prompt, model=self.model), self, context)
 
 
 def _check_literals(**arguments: Any) -> None:

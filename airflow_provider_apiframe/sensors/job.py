@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_apiframe._compat import with_outputs
 from airflow_provider_apiframe.api.errors import ApiframeError, UnusableAnswerError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.waiting import Wait
@@ -71,13 +72,13 @@ class ApiframeJobSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
         if not self.deferrable:
-            return super().execute(context)
+            return with_outputs(super().execute(context), self, context)
         with self._skipping_if_soft():
             first_look = self.poke(context)
             wait = Wait.lasting(self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval))
         if not first_look.is_done:
             self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
-        return first_look.xcom_value
+        return with_outputs(first_look.xcom_value, self, context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
@@ -98,7 +99,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         """Resume after the trigger fired."""
         with self._skipping_if_soft(), failing_for_good():
             try:
-                return _result(job_in(event))
+                return with_outputs(_result(job_in(event)), self, context)
             except JobWaitError as error:
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize("default_deferrable", ["False", "True"])
+def test_the_poster_is_made_and_its_link_reaches_the_next_task(default_deferrable, connected, run_dag, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", default_deferrable)
+    run = run_dag("example_flux_poster", conf={"headline": "WINTER SALE"})
+    (job,) = connected.state.jobs
+    assert job.input == {
+        "prompt": 'A poster with bold text reading "WINTER SALE", modern design, vibrant colors',
+        "model": "flux-2-flex",
+        "fluxParams": {
+            "aspect_ratio": "9:16",
+            "resolution": "1 MP",
+            "steps": 30,
+            "guidance": 4.5,
+            "output_format": "png",
+        },
+    }
+    assert run.states("poster") == run.states("publish") == ["success"]
+    assert run.xcom("poster", "job_id") == run.xcom("poster")["job_id"] == job.id
+    assert run.xcom("poster", "image_urls") == run.xcom("poster")["image_urls"] == [f"{connected.url}/images/{job.id}-1.png"]
+
+
+def test_a_job_is_submitted_then_collected_and_used(connected, run_dag):
+    run = run_dag("example_submit_then_collect")
+    assert [run.states(task) for task in ("submit", "collect", "use")] == [["success"]] * 3
+    assert run.xcom("submit")["status"] == "QUEUED"
+    assert run.xcom("collect")["job_id"] == run.xcom("submit")["job_id"] == connected.state.jobs[0].id
+    assert run.xcom("collect", "image_urls") == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.jpg"]
+
+
+def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them_all(connected, run_dag, tmp_path):
+    campaign = {
+        "headline": "NEW IN",
+        "products": ["mug", "cap"],
+        "channels": {"story": "9:16", "feed": "1:1"},
+        "output_dir": str(tmp_path),
+    }
+    run = run_dag("example_marketing_assets", conf=campaign)
+    assert run.states("images") == ["success"] * 4
+    assert connected.state.jobs_paid == 4
+    assert [label[:16] for label in run.labels("images")] == ["Mug for the stor", "Mug for the feed", "Cap for the stor", "Cap for the feed"]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert {entry["job_id"] for entry in manifest} == {job.id for job in connected.state.jobs}
+    for entry in manifest:
+        assert hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        assert '"NEW IN"' in entry["prompt"]

@@ -1,0 +1,97 @@
+"""What only a running Airflow shows: import errors, retries, deferral, native templates."""
+
+from __future__ import annotations
+
+import pytest
+
+HEAD = """
+    from airflow.providers.common.compat.sdk import DAG, task
+    from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+    from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('flux_params={"steps": 80}', "steps=80: must be a whole number from 1 to 50"),
+        ('flux_params={"step": 30}', "did you mean 'steps'?"),
+        ('model="flux-2-pro", flux_params={"steps": 30}', "models that do: flux-2-flex"),
+    ],
+)
+def test_a_wrong_parameter_is_a_dag_import_error(arguments, said, import_errors):
+    error = import_errors(f"""{HEAD}
+    with DAG("broken", schedule=None):
+        FluxGenerateOperator(task_id="poster", prompt="a poster", {arguments})
+    """)
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "retried"),
+    [
+        ('prompt="a poster", flux_params={"steps": "{{ 80 }}"}', False),
+        ('prompt="{{ \'\' }}"', False),
+        ('prompt="a poster", apiframe_conn_id="nowhere"', False),
+        ('prompt="a poster [fail: no luck]"', True),
+    ],
+)
+def test_only_what_a_retry_may_mend_is_retried(arguments, retried, connected, run_dag):
+    dag_id = f"retries_{abs(hash(arguments))}"
+    run = run_dag(
+        dag_id,
+        f"""{HEAD}
+    with DAG("{dag_id}", schedule=None):
+        FluxGenerateOperator(task_id="poster", retries=1, retry_delay=0, poll_interval=0.05, {arguments})
+    """,
+    )
+    assert run.states("poster") == ["failed"]
+    assert connected.state.jobs_created == (2 if retried else 0)
+    assert connected.state.credits_spent == 0
+
+
+def test_a_wrong_value_among_mapped_ones_fails_alone_and_without_retry(connected, run_dag):
+    run = run_dag(
+        "mapped_values",
+        f"""{HEAD}
+    with DAG("mapped_values", schedule=None):
+        FluxGenerateOperator.partial(task_id="posters", prompt="a poster", retries=3, poll_interval=0.05).expand(
+            flux_params=[{{"steps": 10}}, {{"steps": 80}}]
+        )
+    """,
+    )
+    assert run.states("posters") == ["success", "failed"]
+    assert connected.state.jobs_created == 1
+
+
+def test_a_deferred_task_and_sensor_deliver_what_waiting_ones_do(connected, run_dag):
+    run = run_dag(
+        "deferring",
+        f"""{HEAD}
+    with DAG("deferring", schedule=None):
+        poster = FluxGenerateOperator(task_id="poster", prompt="a {{{{ 'poster' }}}}", deferrable=True, poll_interval=0.05)
+        collect = ApiframeJobSensor(task_id="collect", job_id=poster.output["job_id"], deferrable=True)
+    """,
+    )
+    made, collected = run.xcom("poster"), run.xcom("collect")
+    assert made["prompt"] == "a poster"
+    assert made["image_urls"] == collected["image_urls"] == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.png"]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_whole_flux_params_may_come_from_another_task(native, connected, run_dag):
+    run = run_dag(
+        f"from_a_task_{native}",
+        f"""{HEAD}
+    with DAG("from_a_task_{native}", schedule=None, render_template_as_native_obj={native}):
+        @task
+        def choose():
+            return {{"steps": 12, "aspect_ratio": "4:3", "seed": None}}
+
+        choose() >> FluxGenerateOperator(
+            task_id="poster", prompt="a poster", flux_params="{{{{ ti.xcom_pull('choose') }}}}", poll_interval=0.05
+        )
+    """,
+    )
+    assert run.states("poster") == ["success"]
+    assert connected.state.jobs[0].input["fluxParams"] == {"steps": 12, "aspect_ratio": "4:3"}

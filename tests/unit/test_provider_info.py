@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+
+from airflow_provider_apiframe import __version__, connection_form, get_provider_info
+
+INFO = get_provider_info()
+
+
+def test_it_is_valid_for_this_airflow():
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind] for module in entry["python-modules"]],
+)
+def test_every_module_it_names_exists(module):
+    importlib.import_module(module)
+
+
+def test_every_integration_it_names_is_declared():
+    declared = {integration["integration-name"] for integration in INFO["integrations"]}
+    assert {entry["integration-name"] for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind]} == declared
+
+
+def test_the_distribution_carries_its_name_and_version():
+    assert importlib.metadata.version(INFO["package-name"]) == __version__
+
+
+def test_airflow_finds_the_provider_and_its_connection_type():
+    manager = ProvidersManager()
+    assert manager.providers["airflow-provider-apiframe"].version == __version__
+    hook = manager.hooks["apiframe"]
+    assert (hook.hook_name, hook.package_name) == ("Apiframe", "airflow-provider-apiframe")
+
+
+def test_airflow_finds_every_field_of_the_form():
+    manager = ProvidersManager()
+    if not manager.connection_form_widgets:
+        pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
+    fields = {name for name in manager.connection_form_widgets if name.startswith("extra__apiframe__")}
+    assert fields == {f"extra__apiframe__{field.name}" for field in connection_form.EXTRA_FIELDS}
+
+
+def test_airflow_3_serves_the_form_through_its_api():
+    service = pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections")
+    meta = next(hook for hook in service.HookMetaService.hook_meta_data() if hook.connection_type == "apiframe")
+    assert meta.hook_name == "Apiframe"
+    if not meta.extra_fields:
+        pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
+    assert list(meta.extra_fields) == [field.name for field in connection_form.EXTRA_FIELDS]
+    assert meta.standard_fields.password.title == "API key"
+
+
+def test_the_examples_are_where_airflow_looks_for_them():
+    package = Path(importlib.import_module("airflow_provider_apiframe").__file__).parent
+    folder = next(folder for folder in (package / "example_dags", package.parent / "example_dags") if folder.is_dir())
+    assert len(list(folder.glob("example_*.py"))) == 3

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_apiframe.api.models import GenerateRequest
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in
+
+
+def events_of(trigger: ApiframeJobTrigger) -> list[TriggerEvent]:
+    async def collect() -> list[TriggerEvent]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(collect())
+
+
+def trigger(job_id: str, seconds: float = 30, poll_interval: float = 0.05) -> ApiframeJobTrigger:
+    return ApiframeJobTrigger(job_id, "apiframe_default", time.time() + seconds, poll_interval)
+
+
+@pytest.fixture
+def job_id(connected) -> str:
+    return ApiframeHook().generate_image(GenerateRequest.parse(prompt="a poster")).job_id
+
+
+def airflow_round_trip(value):
+    """Through the serializer that this Airflow uses for a trigger's arguments."""
+    try:
+        from airflow.sdk.serde import deserialize, serialize
+    except ImportError:
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.deserialize(BaseSerialization.serialize(value))
+    return deserialize(serialize(value))
+
+
+def test_its_row_survives_airflows_serializer_and_json():
+    path, arguments = trigger("j").serialize()
+    assert path == "airflow_provider_apiframe.triggers.job.ApiframeJobTrigger"
+    assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+    assert ApiframeJobTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_its_row_holds_scalars_only():
+    _, arguments = trigger("j").serialize()
+    assert {name: type(value) for name, value in arguments.items()} == {
+        "job_id": str,
+        "apiframe_conn_id": str,
+        "deadline": float,
+        "poll_interval": float,
+    }
+
+
+def test_it_fires_once_with_the_finished_job(connected, job_id):
+    (event,) = events_of(trigger(job_id))
+    assert json.loads(json.dumps(event.payload)) == event.payload
+    job = job_in(event.payload)
+    assert (job.id, job.status, job.image_urls) == (job_id, "COMPLETED", [f"{connected.url}/images/{job_id}-1.png"])
+
+
+def test_a_passed_deadline_still_delivers_a_job_that_is_finished(connected, job_id):
+    events_of(trigger(job_id))
+    (event,) = events_of(trigger(job_id, seconds=-5))
+    assert event.payload["status"] == "finished"
+
+
+def test_a_passed_deadline_of_an_unfinished_job_says_how_to_collect_it(connected, job_id):
+    connected.faults.next("job", body={"id": job_id, "status": "PROCESSING"})
+    (event,) = events_of(trigger(job_id, seconds=-5))
+    assert event.payload["status"] == "timeout"
+    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
+
+
+def test_an_outage_is_ridden_out(connected, job_id):
+    connected.faults.next("job", status=503, times=2)
+    connected.faults.next("job", drop=True)
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "finished"
+
+
+def test_an_error_that_waiting_cannot_mend_is_reported_at_once(connected, job_id):
+    connected.faults.next("job", status=401, body={"error": "Invalid API key"})
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "error"
+    assert "rejected the API key" in event.payload["message"]
+    assert connected.state.requests["job"] == 1
+
+
+def test_a_missing_connection_is_reported(connected, job_id, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_APIFRAME_DEFAULT")
+    (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 5, 1))
+    assert event.payload["status"] == "error"
+    assert "no connection 'nowhere'" in event.payload["message"]
