@@ -30,6 +30,5 @@ clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo-output dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS)
-	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
 	@touch $@

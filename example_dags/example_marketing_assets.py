@@ -32,9 +32,10 @@ with DAG(
     @task
     def plan(params: dict[str, Any]) -> list[dict[str, Any]]:
         """One set of operator arguments per picture."""
+        text = f'bold text reading "{params["headline"]}", {params["style"]}'
         return [
             {
-                "prompt": f'{product.capitalize()} for the {channel}, bold text reading "{params["headline"]}", {params["style"]}',
+                "prompt": f"{product.capitalize()} for the {channel}, {text}",
                 "flux_params": {"aspect_ratio": ratio, "output_format": "png", "steps": 30},
             }
             for product in params["products"]

@@ -118,9 +118,7 @@ def contact_sheet(pictures: list[dict[str, str]]) -> Path:
     """Put all pictures on one sheet, with their prompts below."""
     cell, caption, gap, columns = 360, 54, 16, min(3, len(pictures))
     rows = -(-len(pictures) // columns)
-    sheet = Image.new(
-        "RGB", (gap + columns * (cell + gap), gap + rows * (cell + caption + gap)), "#f4f1ec"
-    )
+    sheet = Image.new("RGB", (gap + columns * (cell + gap), gap + rows * (cell + caption + gap)), "#f4f1ec")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
     for index, picture in enumerate(pictures):
         left = gap + index % columns * (cell + gap)

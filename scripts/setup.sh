@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes a virtual environment with a pinned set: setup.sh FOLDER PINS. Uses uv where it is installed, pip otherwise.
-# PYTHON names the interpreter (default python3).
+# Makes a virtual environment with a pinned set and this package: setup.sh FOLDER PINS PACKAGE, where PACKAGE is what pip takes,
+# e.g. "--editable ." or a wheel. PYTHON names the interpreter (default python3). Installs with uv, which takes a third of the
+# time, and with pip where uv cannot be had or does not get through.
 set -eu
 folder=$1 pins=$2 python=${PYTHON:-python3}
+shift 2
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "Python 3.11 or newer is needed; $python is $("$python" --version 2>&1). Set PYTHON=... to use another one." >&2
@@ -10,9 +12,9 @@ folder=$1 pins=$2 python=${PYTHON:-python3}
 }
 echo "Setting up $folder from $pins ..." >&2
 "$python" -m venv --clear "$folder"
-# The set is complete, so its packages need no resolving.
-if command -v uv >/dev/null 2>&1; then
-  VIRTUAL_ENV=$folder uv pip install --quiet --no-deps --requirement "$pins"
-else
-  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$pins"
-fi
+pip() { "$folder/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
+uv=$(command -v uv) || { pip install uv && uv=$folder/bin/uv; } || uv=false
+# The set is complete, so its packages need no resolving. A proxy or a certificate that pip knows may be unknown to uv.
+install() { "$uv" pip install --quiet --python "$folder/bin/python" --no-deps "$@" || pip install --no-deps "$@"; }
+install --requirement "$pins"
+install "$@"

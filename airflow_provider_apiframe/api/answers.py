@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from airflow_provider_apiframe.api.settings import ClientSettings
 M = TypeVar("M", bound=BaseModel)
 
 RAW_LENGTH = 2000  # characters of an unusable answer that are kept
+SAID_LENGTH = 300  # characters of an error answer that are shown
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,14 @@ def read_answer(model: type[M], target: str, response: Response, settings: Clien
     if not 200 <= response.status_code < 300:
         raise error_in(target, response, settings)
     try:
-        return model.model_validate_json(response.content)
+        # Not pydantic's own JSON reader: it refuses a whole answer for half a character in an echoed prompt.
+        return model.model_validate(json.loads(response.content))
     except ValidationError as invalid:
-        error = _unusable(target, response, settings, invalid)
+        problem = invalid.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        error = _unusable(target, response, settings, f"{where}: {problem['msg']}" if where else problem["msg"])
+    except ValueError:
+        error = _unusable(target, response, settings, "it is not JSON")
     raise error  # out here, where the ValidationError and what it quotes of the answer are gone
 
 
@@ -114,7 +121,7 @@ def error_in(target: str, response: Response, settings: ClientSettings) -> Apifr
         kind = ConflictError
         text = f"The idempotency key was already used with another request. {context}. Nothing was sent again."
     elif 300 <= status < 400:
-        host = urlsplit(response.headers.get("location", "")).netloc or "another place"
+        host = _host(response.headers.get("location", "")) or "another place"
         text = f"{context}. It is a redirect to {host}; it is not followed, for the API key must not travel there."
     return kind(text, status_code=status, request_id=request_id)
 
@@ -123,36 +130,39 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     """Return the seconds that ``Retry-After`` asks for, written as seconds or as an HTTP date; None without one."""
     value = headers.get("retry-after", "").strip()
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now())
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now()
         except ValueError:
             return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _invalid_request(
     context: str, answer: dict[str, Any] | None, settings: ClientSettings, request_id: str | None
 ) -> InvalidRequestError:
     details = (answer or {}).get("details")
-    fields = {str(name): _texts(why) for name, why in details.items()} if isinstance(details, Mapping) else {}
+    fields = (
+        {settings.redact(str(name)): [settings.redact(text) for text in _texts(why)] for name, why in details.items()}
+        if isinstance(details, Mapping)
+        else {}
+    )
     named = "".join(f" {name}: {', '.join(why)}." for name, why in fields.items())
     hint = "" if fields else " If the request looks right, the API key may be one of Apiframe's older API version 1."
     return InvalidRequestError(
-        f"{context}.{settings.redact(named)} Nothing was paid.{hint}",
+        f"{context}.{named} Nothing was paid.{hint}",
         fields=fields,
         status_code=400,
         request_id=request_id,
     )
 
 
-def _unusable(target: str, response: Response, settings: ClientSettings, invalid: ValidationError) -> UnusableAnswerError:
-    problem = invalid.errors()[0]
-    where = ".".join(map(str, problem["loc"]))
-    wrong = f"{where}: {problem['msg']}" if where else problem["msg"]
+def _unusable(target: str, response: Response, settings: ClientSettings, wrong: str) -> UnusableAnswerError:
     raw = settings.redact(response.content.decode("utf-8", "replace"))[:RAW_LENGTH]
     advice = " The job may exist and be paid for: look at console.apiframe.ai before submitting it again."
-    job_id = (_json_object(response) or {}).get("id")
+    answer = _json_object(response) or {}
+    job_id = answer.get("jobId") or answer.get("id")
     return UnusableAnswerError(
         f"{target} answered {response.status_code}, but the answer cannot be used ({wrong}): {raw!r}."
         f"{advice if target.startswith('POST') else ''}",
@@ -176,9 +186,16 @@ def _said(answer: dict[str, Any] | None, response: Response) -> str:
     for said in ((answer or {}).get("error"), (answer or {}).get("message")):
         text = said.get("message") if isinstance(said, Mapping) else said
         if isinstance(text, str) and text:
-            return text
+            return text[:SAID_LENGTH]
     raw = " ".join(response.content.decode("utf-8", "replace").split())
-    return raw[:200] or "(empty answer)"
+    return raw[:SAID_LENGTH] or "(empty answer)"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _texts(value: Any) -> list[str]:

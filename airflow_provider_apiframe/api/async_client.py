@@ -102,5 +102,5 @@ class AsyncApiframeClient:
         try:
             answer = await self._client.request(request.method, request.url, content=request.body, headers=request.headers)
         except httpx.HTTPError as error:
-            raise self._protocol.no_answer(request, error) from None
+            raise self._protocol.no_answer(call, error, timed_out=isinstance(error, httpx.TimeoutException)) from None
         return call.read(Response(answer.status_code, answer.headers, answer.content))

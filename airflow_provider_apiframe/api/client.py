@@ -40,6 +40,20 @@ class ApiframeSession(requests.Session):
             request.headers[API_KEY_HEADER] = self._settings.api_key
         return request
 
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Let the connection's ``verify`` win over REQUESTS_CA_BUNDLE; requests itself has it the other way round."""
+        verify = self._settings.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, or None if that cannot be read; requests itself would raise a bare ValueError."""
+        target = super().get_redirect_target(resp)
+        try:
+            urlsplit(target or "")
+        except ValueError:
+            return None
+        return str(target) if target else None
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Drop the API key when a redirect leads to another host; requests itself drops only ``Authorization``."""
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
@@ -136,5 +150,6 @@ class ApiframeClient:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise self._protocol.no_answer(request, error) from None
+            cause = getattr(error.args[0] if error.args else None, "reason", error)  # urllib3 wraps it in talk of its retries
+            raise self._protocol.no_answer(call, cause, timed_out=isinstance(error, requests.Timeout)) from None
         return call.read(Response(answer.status_code, answer.headers, answer.content))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ def download(
     max_retries: int = 4,
     verify: bool | str = True,
     max_bytes: int = MAX_BYTES,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> DownloadedImage:
     """Fetch the picture behind *url* into *target*.
 
@@ -68,6 +70,7 @@ def download(
     :param max_retries: how often a lost connection, a short read, 408, 429 or 5xx is tried again.
     :param verify: as in ``requests``.
     :param max_bytes: size cap in bytes.
+    :param sleep: waits the given seconds between repeats.
     :raises DownloadError: the link is dead, gives something that is no picture, or could not be read whole. *target* is
         untouched: bytes go to a temporary file beside it, which is renamed when it is complete.
     """
@@ -75,6 +78,7 @@ def download(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, DownloadError) and error.transient),
         wait=lambda state: pause_after(state.attempt_number, None),
         stop=tenacity.stop_after_attempt(max_retries + 1),
+        sleep=sleep,
         reraise=True,
     )
     return retrying(_download_once, url, target, timeout, verify, max_bytes)
@@ -83,7 +87,7 @@ def download(
 def _download_once(
     url: str, target: str | os.PathLike[str], timeout: float, verify: bool | str, max_bytes: int
 ) -> DownloadedImage:
-    shown = _without_query(url)
+    shown = _without_secrets(url)
     is_folder = os.fspath(target).endswith(("/", os.sep)) or Path(target).is_dir()
     folder = Path(target) if is_folder else Path(target).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +115,7 @@ def _download_once(
 
 @contextmanager
 def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests.Response]:
-    shown = _without_query(url)
-    if urlsplit(url).scheme not in ("https", "http"):
-        raise DownloadError(f"{shown} is not an http(s) link", transient=False)
+    shown = _without_secrets(url)
     try:
         headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
         with requests.get(url, headers=headers, stream=True, timeout=timeout, verify=verify) as response:
@@ -123,6 +125,8 @@ def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests
                 transient = status in (408, 429) or status >= 500
                 raise DownloadError(f"{shown} answered {status}.{gone}", transient=transient, status_code=status)
             yield response
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+        raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
     except requests.RequestException as error:
         # The library's own text repeats the URL, query and all: a signed link is a secret.
         raise DownloadError(f"{shown} could not be read: {type(error).__name__}", transient=True) from None
@@ -143,5 +147,10 @@ def _file_name(url: str, extension: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem) or 'image'}.{extension}"
 
 
-def _without_query(url: str) -> str:
-    return urlsplit(url)._replace(query="", fragment="").geturl()
+def _without_secrets(url: str) -> str:
+    """Return *url* without user, password and query, for error texts: a signed link is a secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the link"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

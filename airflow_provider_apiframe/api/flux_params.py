@@ -52,7 +52,7 @@ def _list_from_text(value: Any) -> Any:
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
 _Int = Annotated[int, BeforeValidator(_no_bool)]
 _Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-_Ratio = Annotated[str, StringConstraints(pattern=rf"^([1-9]\d*:[1-9]\d*|{MATCH_INPUT}|custom)$")]
+_Ratio = Annotated[str, StringConstraints(pattern=rf"^([1-9][0-9]*:[1-9][0-9]*|{MATCH_INPUT}|custom)$")]
 _Resolution = Literal["0.5 MP", "1 MP", "2 MP", "4 MP", "0.5MP", "1MP", "2MP", "4MP", "match_input_image"]
 
 # What is allowed, in words, for the error that names a parameter and its value.
@@ -140,7 +140,7 @@ class FluxParams(BaseModel):
         """
         known_model = FLUX_MODELS.get(model or "")
         given = {name: value for name, value in values.items() if value is not None and name not in late}
-        reasons = _wrong_names([*given, *late], known_model)
+        reasons = _wrong_names([*values, *late], None) | _wrong_names([*given, *late], known_model)
         try:
             params = cls(**{name: value for name, value in given.items() if name in cls.model_fields})
         except InvalidRequestError as error:
@@ -170,8 +170,8 @@ def _wrong_names(names: Collection[str], model: FluxModel | None) -> Reasons:
     reasons: Reasons = {}
     for name in names:
         if name not in FluxParams.model_fields:
-            near = difflib.get_close_matches(str(name).lower(), FluxParams.model_fields, n=1)
             takes = [param for param in FluxParams.model_fields if model is None or param in model.params]
+            near = difflib.get_close_matches(str(name).lower(), takes, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(takes)}"
             reasons[name] = [f"unknown parameter, {advice}"]
         elif model and name not in model.params:
@@ -194,8 +194,10 @@ def _conflicts(params: FluxParams, late: set[str], model: FluxModel | None) -> l
         found.append(("aspect_ratio", '"custom" goes with width and height, which are not set'))
 
     if not params.input_images and "input_images" not in late:
+        takes_images = model is None or "input_images" in model.params
+        lacking = "which is not set" if takes_images else f"which {model.id if model else ''} does not take"
         found += [
-            (name, f'"{MATCH_INPUT}" goes with input_images, which is not set')
+            (name, f'"{MATCH_INPUT}" goes with input_images, {lacking}')
             for name in ("aspect_ratio", "resolution")
             if given.get(name) == MATCH_INPUT
         ]
@@ -208,13 +210,15 @@ def _conflicts(params: FluxParams, late: set[str], model: FluxModel | None) -> l
     return found
 
 
-def respelled(params: Mapping[str, Any], refused: Collection[str]) -> dict[str, Any] | None:
+def respelled(params: Mapping[str, Any], refused: Collection[str], *, model: str | None = None) -> dict[str, Any] | None:
     """Say the same in the other dialect.
 
     :param params: ``fluxParams`` as they were sent.
     :param refused: the names of the parameters the API refused.
+    :param model: model id; nothing moves to a parameter that a known model does not take.
     :returns: the other spelling, or None when one of the refused parameters has none.
     """
+    known_model = FLUX_MODELS.get(model or "")
     other = dict(params)
     for name in refused:
         value = params.get(name)
@@ -229,6 +233,8 @@ def respelled(params: Mapping[str, Any], refused: Collection[str]) -> dict[str, 
             other["aspect_ratio"] = other.pop("resolution")
         else:
             return None
+    if known_model and not other.keys() - params.keys() <= known_model.params:
+        return None
     return other if refused else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -125,10 +126,14 @@ def check_prompt(prompt: Any) -> str:
         reason = f"must be text of 1 to {PROMPT_MAX_LENGTH} characters"
     else:
         length = len(prompt.encode("utf-16-le", "surrogatepass")) // 2
-        if prompt.strip() and length <= PROMPT_MAX_LENGTH:
+        if not prompt.strip():
+            reason = f"must have 1 to {PROMPT_MAX_LENGTH} characters, is {'only white space' if prompt else 'empty'}"
+        elif length > PROMPT_MAX_LENGTH:
+            reason = f"must have 1 to {PROMPT_MAX_LENGTH} characters, has {length}"
+        elif any("\ud800" <= character <= "\udfff" for character in prompt):
+            reason = "holds half a character (a lone surrogate), which cannot be sent"
+        else:
             return prompt
-        has = f"has {length}" if prompt.strip() else "is empty" if not prompt else "is only white space"
-        reason = f"must have 1 to {PROMPT_MAX_LENGTH} characters, {has}"
     raise InvalidRequestError(f"prompt={shortened(prompt)}: {reason}", fields={"prompt": [reason]})
 
 
@@ -202,7 +207,7 @@ class JobAccepted(_Answer):
     """The answer to a submit: the job's id and its status, usually "QUEUED"; a repeat may give a later one."""
 
     job_id: _NonEmpty
-    status: _Status = "QUEUED"
+    status: Annotated[_Status, BeforeValidator(lambda value: value or "QUEUED")] = "QUEUED"
 
 
 class Job(_Answer):
@@ -301,6 +306,12 @@ class Account(_Answer):
 
     user: User | None = None
     team: Team | None = None
+
+    @model_validator(mode="after")
+    def _is_somebody(self) -> Self:
+        if self.user is None and self.team is None:
+            raise ValueError("it names neither user nor team")
+        return self
 
     def describe(self) -> str:
         """Return e.g. "Connected to team Acme (plan pro): 3644 credits left"."""

@@ -27,6 +27,7 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.flux_params import respelled
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.waiting import RETRY_AFTER_CAP
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -41,7 +42,6 @@ IDEMPOTENCY_KEY_MAX_LENGTH = 255  # OpenAPI parameter IdempotencyKey
 # Seconds. Full jitter below a bound that doubles, as the vendor's own SDK does it.
 BACKOFF_START = 0.5
 BACKOFF_CAP = 30.0
-RETRY_AFTER_CAP = 300.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ class Call(Generic[T]):
     """A request and the function that reads its answer.
 
     ``repeatable`` says that sending it twice does what sending it once does: a GET, or a POST with an idempotency key.
+    ``job_id`` is the job it asks for, if it does; every error of the call carries it.
     """
 
     request: Request
     read: Callable[[Response], T]
     repeatable: bool = True
+    job_id: str | None = None
 
 
 class Protocol:
@@ -86,6 +88,7 @@ class Protocol:
         if idempotency_key is not None and (
             not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_MAX_LENGTH
             or not (idempotency_key.isascii() and idempotency_key.isprintable())
+            or idempotency_key != idempotency_key.strip()  # a header's outer white space is lost on the way
         ):
             raise InvalidRequestError(
                 f"idempotency_key={idempotency_key!r}: must be 1 to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII characters"
@@ -101,7 +104,8 @@ class Protocol:
         if not all(name.startswith(prefix) for name in error.fields):
             return None
         body = json.loads(call.request.body or b"{}")
-        params = respelled(body.get("fluxParams", {}), [name.removeprefix(prefix) for name in error.fields])
+        refused = [name.removeprefix(prefix) for name in error.fields]
+        params = respelled(body.get("fluxParams", {}), refused, model=body.get("model"))
         if params is None:
             return None
         return self._submit({**body, "fluxParams": params}, call.request.headers.get(IDEMPOTENCY_HEADER))
@@ -129,7 +133,7 @@ class Protocol:
                 error.job_id = job_id
                 raise
 
-        return Call(call.request, read)
+        return Call(call.request, read, job_id=job_id)
 
     def jobs(
         self,
@@ -169,10 +173,13 @@ class Protocol:
     def _call(self, request: Request, model: type[M], *, repeatable: bool = True) -> Call[M]:
         return Call(request, lambda response: read_answer(model, request.target, response, self.settings), repeatable)
 
-    def no_answer(self, request: Request, error: Exception) -> ConnectionFailedError:
-        """Return the error for a request that got no answer, from what the HTTP library raised."""
-        said = self.settings.redact(f"{type(error).__name__}: {error}")
-        return ConnectionFailedError(f"{request.target} got no answer from {self.settings.base_url}: {said}")
+    def no_answer(self, call: Call[Any], error: object, *, timed_out: bool) -> ConnectionFailedError:
+        """Return the error for a call that got no answer, from what the HTTP library raised."""
+        said = f"none within {self.settings.timeout:g} s" if timed_out else f"{type(error).__name__}: {error}"
+        return ConnectionFailedError(
+            f"{call.request.target} got no answer from {self.settings.base_url}: {self.settings.redact(said)}",
+            job_id=call.job_id,
+        )
 
     def retrying(self, call: Call[Any]) -> dict[str, Any]:
         """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.

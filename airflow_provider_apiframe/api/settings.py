@@ -36,10 +36,11 @@ class ClientSettings:
 
     def redact(self, text: str) -> str:
         """Return *text* without the API key, and without anything that looks like one."""
-        return _KEY_LIKE.sub("afk_***", text.replace(self.api_key, "***"))
+        return _without_keys(text.replace(self.api_key, "***") if self.api_key else text)
 
 
-_KEY_LIKE = re.compile(r"afk_[A-Za-z0-9_-]+")
+def _without_keys(text: str) -> str:
+    return re.sub(r"afk_[A-Za-z0-9_-]+", "afk_***", text)
 
 
 def checked_api_key(api_key: str | None, *, name: str = "the Apiframe client") -> str:
@@ -65,28 +66,29 @@ def checked_base_url(url: str, *, allow_http: bool = False, name: str = "the Api
     :raises ConfigurationError: another scheme, no host, http:// off this machine, or a host of the API's version 1.
     """
     text = url.strip()
-    if "://" not in text:
-        text = f"{'http' if is_loopback(urlsplit(f'//{text}').hostname) else 'https'}://{text}"
+    shown = _without_keys(repr(url))
     try:
+        if "://" not in text:
+            text = f"{'http' if is_loopback(urlsplit(f'//{text}').hostname) else 'https'}://{text}"
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: host={url!r} is not a URL ({error})") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise ConfigurationError(f"{name}: host={url!r} is not an http(s) URL such as {DEFAULT_BASE_URL}")
+    except ValueError:
+        raise ConfigurationError(f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}") from None
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
             f"{name}: the host must be a plain base URL such as {DEFAULT_BASE_URL}; the API key belongs in the password"
         )
+    if parts.scheme not in ("https", "http") or not host or any(character.isspace() for character in text):
+        raise ConfigurationError(f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}")
     if parts.path.rstrip("/") not in ("", "/v2"):
-        raise ConfigurationError(f"{name}: host={url!r} has a path; write only {parts.scheme}://{parts.netloc}")
+        raise ConfigurationError(f"{name}: host={shown} has a path; write scheme and host only, as in {DEFAULT_BASE_URL}")
     if host in _V1_HOSTS:
         raise ConfigurationError(
-            f"{name}: host={url!r} is Apiframe's older API version 1; this provider speaks version 2 ({DEFAULT_BASE_URL})"
+            f"{name}: host={shown} is Apiframe's older API version 1; this provider speaks version 2 ({DEFAULT_BASE_URL})"
         )
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ConfigurationError(
-            f"{name}: host={url!r} would send the API key unencrypted. Use https://, or set the extra allow_http to true"
+            f"{name}: host={shown} would send the API key unencrypted. Use https://, or set the extra allow_http to true"
         )
     return f"{parts.scheme}://{parts.netloc}"
 

@@ -17,6 +17,7 @@ from airflow_provider_apiframe.api.models import Job
 
 log = logging.getLogger(__name__)
 
+RETRY_AFTER_CAP = 300.0  # seconds; an API that asks for more is asked again all the same
 LEAST_INTERVAL = 0.05  # seconds; keeps a poll_interval near 0 from becoming a busy loop
 UNUSABLE_IN_A_ROW = 5  # a proxy's error page with status 200 passes; an API that changed its answers does not
 
@@ -60,7 +61,7 @@ class Wait:
             raise error
         log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
         asked = getattr(error, "retry_after", None) or 0.0
-        return self._pause(now, max(self.poll_interval, asked), str(error))
+        return self._pause(now, max(self.poll_interval, min(asked, RETRY_AFTER_CAP)), str(error))
 
     def _pause(self, now: float, wanted: float, last_seen: str) -> float:
         left = self.deadline - now

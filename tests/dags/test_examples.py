@@ -45,7 +45,12 @@ def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them
     run = run_dag("example_marketing_assets", conf=campaign)
     assert run.states("images") == ["success"] * 4
     assert connected.state.jobs_paid == 4
-    assert [label[:16] for label in run.labels("images")] == ["Mug for the stor", "Mug for the feed", "Cap for the stor", "Cap for the feed"]
+    assert [label[:16] for label in run.labels("images")] == [
+        "Mug for the stor",
+        "Mug for the feed",
+        "Cap for the stor",
+        "Cap for the feed",
+    ]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert {entry["job_id"] for entry in manifest} == {job.id for job in connected.state.jobs}
     for entry in manifest:

@@ -31,7 +31,7 @@ def test_a_wrong_parameter_is_a_dag_import_error(arguments, said, import_errors)
     ("arguments", "retried"),
     [
         ('prompt="a poster", flux_params={"steps": "{{ 80 }}"}', False),
-        ('prompt="{{ \'\' }}"', False),
+        ("prompt=\"{{ '' }}\"", False),
         ('prompt="a poster", apiframe_conn_id="nowhere"', False),
         ('prompt="a poster [fail: no luck]"', True),
     ],

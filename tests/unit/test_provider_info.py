@@ -22,7 +22,12 @@ def test_it_is_valid_for_this_airflow():
 
 @pytest.mark.parametrize(
     "module",
-    [module for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind] for module in entry["python-modules"]],
+    [
+        module
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in INFO[kind]
+        for module in entry["python-modules"]
+    ],
 )
 def test_every_module_it_names_exists(module):
     importlib.import_module(module)
@@ -30,7 +35,9 @@ def test_every_module_it_names_exists(module):
 
 def test_every_integration_it_names_is_declared():
     declared = {integration["integration-name"] for integration in INFO["integrations"]}
-    assert {entry["integration-name"] for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind]} == declared
+    assert {
+        entry["integration-name"] for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind]
+    } == declared
 
 
 def test_the_distribution_carries_its_name_and_version():

@@ -1,0 +1,176 @@
+"""A sandbox whose time the test turns, both clients behind one face, and a second server that notes what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import hypothesis
+import pytest
+
+from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
+from airflow_provider_apiframe.api.client import ApiframeClient
+from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.sandbox.server import Sandbox
+
+hypothesis.settings.register_profile("api", deadline=None)  # a slow machine is no finding
+hypothesis.settings.load_profile("api")
+
+START = 1_800_000_000.0
+
+
+class Clock:
+    """The sandbox's time. A job takes 10 seconds of it."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(scope="session")
+def _time() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def _server(_time: Clock) -> Iterator[Sandbox]:
+    with Sandbox(clock=_time, latency=10, api_keys=["afk_other=someone"]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def clock(_time: Clock) -> Clock:
+    _time.now = START
+    return _time
+
+
+@pytest.fixture
+def sandbox(_server: Sandbox, clock: Clock) -> Sandbox:
+    """A local Apiframe, empty, with a job time of 10 s on ``clock``. One server for all tests: starting one takes a while."""
+    _server.reset()
+    return _server
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+class Client:
+    """A client of either kind, called the same way. Pauses are not slept but noted, and turn the sandbox's clock."""
+
+    def __init__(self, kind: str, settings: ClientSettings, clock: Clock) -> None:
+        self.kind = kind
+        self.settings = settings
+        self.pauses: list[float] = []
+        self._clock = clock
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self._clock.advance(seconds)
+
+    async def _pause_async(self, seconds: float) -> None:
+        self._pause(seconds)
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.kind == "sync":
+                with ApiframeClient(self.settings, sleep=self._pause) as client:
+                    return getattr(client, method)(*args, **kwargs)
+            return asyncio.run(self._call_async(method, *args, **kwargs))
+
+        return call
+
+    async def _call_async(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        async with AsyncApiframeClient(self.settings, sleep=self._pause_async) as client:
+            return await getattr(client, method)(*args, **kwargs)
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest, sandbox: Sandbox, clock: Clock) -> Callable[..., Client]:
+    """Call it for a client of the sandbox with other settings. Every test that uses it runs with both clients."""
+
+    def connect(**settings: Any) -> Client:
+        # Without TLS there is nothing to verify, and reading the CA bundle each time would take most of the tests' time.
+        given = {"api_key": sandbox.api_key, "base_url": sandbox.url, "timeout": 20.0, "verify": False, **settings}
+        return Client(request.param, ClientSettings(**given), clock)
+
+    return connect
+
+
+@pytest.fixture
+def client(connect: Callable[..., Client]) -> Client:
+    return connect()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived; names of headers in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Elsewhere:
+    """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and notes all requests.
+
+    A body shorter than its Content-Length header is a connection that breaks off.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Seen] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        elsewhere = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                elsewhere.requests.append(Seen(self.command, self.path, headers, body))
+                status, sent, content = elsewhere.answers.pop(0) if elsewhere.answers else (200, {}, b"{}")
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **sent}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = _answer
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    server = Elsewhere()
+    thread = threading.Thread(target=server.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
