@@ -39,6 +39,21 @@ for example in EXAMPLES.glob("*.py"):
     shutil.copy(example, AIRFLOW_HOME / "dags")
 
 
+class FakeTaskInstance:
+    """What operators need of a task instance: it remembers what is pushed."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, object] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def ti() -> FakeTaskInstance:
+    return FakeTaskInstance()
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A local Apiframe whose jobs take 0.05 s."""

@@ -12,19 +12,6 @@ from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger
 
 
-class FakeTaskInstance:
-    def __init__(self) -> None:
-        self.xcoms: dict[str, object] = {}
-
-    def xcom_push(self, key: str, value: object) -> None:
-        self.xcoms[key] = value
-
-
-@pytest.fixture
-def ti() -> FakeTaskInstance:
-    return FakeTaskInstance()
-
-
 def operator(**arguments) -> FluxGenerateOperator:
     return FluxGenerateOperator(**{"task_id": "poster", "prompt": "a poster", "poll_interval": 0.05, **arguments})
 
@@ -171,7 +158,7 @@ def test_numbers_as_text_and_whole_mappings_as_text_work(flux_params, connected,
 def test_execute_returns_the_picture_and_pushes_the_job_id(connected, ti):
     result = operator(flux_params={"output_format": "webp"}).execute({"ti": ti})
     (job,) = connected.state.jobs
-    assert ti.xcoms == {"job_id": job.id}
+    assert ti.xcoms["job_id"] == job.id
     assert result.pop("completed_at") >= result.pop("created_at")
     url = f"{connected.url}/images/{job.id}-1.webp"
     assert result == {
@@ -210,9 +197,9 @@ def test_deferrable_it_defers_with_an_absolute_deadline_and_no_secret(connected,
     assert not deferred.value.kwargs  # dag.test() loses them; everything is in the event
 
 
-def test_execute_complete_reads_everything_from_the_event():
+def test_execute_complete_reads_everything_from_the_event(ti):
     job = {"id": "j", "status": "COMPLETED", "result": {"images": ["https://cdn.example.com/1.png"]}, "credit_cost": 7}
-    result = operator().execute_complete({}, {"status": "finished", "job": job})
+    result = operator().execute_complete({"ti": ti}, {"status": "finished", "job": job})
     assert (result["job_id"], result["image_urls"], result["credit_cost"]) == ("j", ["https://cdn.example.com/1.png"], 7)
 
 

@@ -28,9 +28,9 @@ def submit(connected):
     return submit
 
 
-def test_it_pokes_until_the_job_is_finished_and_returns_the_pictures(connected, submit):
+def test_it_pokes_until_the_job_is_finished_and_returns_the_pictures(connected, submit, ti):
     job_id = submit()
-    result = sensor(job_id=job_id).execute({})
+    result = sensor(job_id=job_id).execute({"ti": ti})
     assert result["image_urls"] == [f"{connected.url}/images/{job_id}-1.png"]
     assert (result["status"], result["prompt"], result["credit_cost"]) == ("COMPLETED", None, 12)
 
@@ -47,30 +47,30 @@ def test_a_status_it_does_not_know_is_not_the_end(connected, submit):
     assert not sensor(job_id=job_id).poke({}).is_done
 
 
-def test_an_outage_is_waited_out(connected, connect, submit):
+def test_an_outage_is_waited_out(connected, connect, submit, ti):
     connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
     job_id = submit()
     connected.faults.next("job", status=503, times=3)
-    assert sensor(job_id=job_id).execute({})["status"] == "COMPLETED"
+    assert sensor(job_id=job_id).execute({"ti": ti})["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_failed_job_fails_without_retry_because_looking_again_cannot_help(deferrable, connected, submit):
+def test_a_failed_job_fails_without_retry_because_looking_again_cannot_help(deferrable, connected, submit, ti):
     job_id = submit()
     connected.faults.next("job", body={"id": job_id, "status": "FAILED", "error": "no luck"})
     with pytest.raises(AirflowFailException, match="no luck"):
-        sensor(job_id=job_id, deferrable=deferrable).execute({})
+        sensor(job_id=job_id, deferrable=deferrable).execute({"ti": ti})
 
 
-def test_an_unknown_job_fails_without_retry_and_says_whose_key_is_needed(connected):
+def test_an_unknown_job_fails_without_retry_and_says_whose_key_is_needed(connected, ti):
     with pytest.raises(AirflowFailException, match="another user"):
-        sensor(job_id="00000000-0000-4000-8000-000000000000").execute({})
+        sensor(job_id="00000000-0000-4000-8000-000000000000").execute({"ti": ti})
 
 
 @pytest.mark.parametrize("job_id", ["", "None", " "])
-def test_a_job_id_that_rendered_to_nothing_is_named(job_id, connected):
+def test_a_job_id_that_rendered_to_nothing_is_named(job_id, connected, ti):
     with pytest.raises(AirflowFailException, match="job_id="):
-        sensor(job_id=job_id).execute({})
+        sensor(job_id=job_id).execute({"ti": ti})
     assert connected.state.requests == {}
 
 
@@ -82,23 +82,23 @@ def test_an_unusable_answer_is_left_to_airflows_retry_which_costs_nothing(connec
     assert (caught.value.job_id, caught.value.raw) == (job_id, "<html>")
 
 
-def test_deferrable_it_returns_a_job_that_is_finished_already_without_deferring(connected, submit):
+def test_deferrable_it_returns_a_job_that_is_finished_already_without_deferring(connected, submit, ti):
     job_id = submit()
-    sensor(job_id=job_id).execute({})
-    assert sensor(job_id=job_id, deferrable=True).execute({})["job_id"] == job_id
+    sensor(job_id=job_id).execute({"ti": ti})
+    assert sensor(job_id=job_id, deferrable=True).execute({"ti": ti})["job_id"] == job_id
 
 
-def test_deferrable_it_defers_otherwise(connected, submit):
+def test_deferrable_it_defers_otherwise(connected, submit, ti):
     connected.configure(latency=3600)
     job_id = submit()
     with pytest.raises(TaskDeferred) as deferred:
-        sensor(job_id=job_id, deferrable=True).execute({})
+        sensor(job_id=job_id, deferrable=True).execute({"ti": ti})
     assert deferred.value.trigger.job_id == job_id
     assert not deferred.value.kwargs
 
 
-def test_it_resumes_with_the_job_in_the_event():
-    result = sensor(job_id="j", deferrable=True).execute_complete({}, {"status": "finished", "job": FINISHED})
+def test_it_resumes_with_the_job_in_the_event(ti):
+    result = sensor(job_id="j", deferrable=True).execute_complete({"ti": ti}, {"status": "finished", "job": FINISHED})
     assert result["image_urls"] == ["https://cdn.example.com/1.png"]
 
 
@@ -114,6 +114,6 @@ def test_it_resumes_with_the_job_in_the_event():
         (False, None, AirflowFailException),
     ],
 )
-def test_a_deferred_wait_ends_as_the_other_modes_do(soft_fail, event, expected):
+def test_a_deferred_wait_ends_as_the_other_modes_do(soft_fail, event, expected, ti):
     with pytest.raises(expected):
-        sensor(job_id="j", deferrable=True, soft_fail=soft_fail).execute_complete({}, event)
+        sensor(job_id="j", deferrable=True, soft_fail=soft_fail).execute_complete({"ti": ti}, event)
