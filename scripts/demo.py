@@ -15,10 +15,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from PIL import Image, ImageDraw, ImageFont
 
 from airflow_provider_apiframe.api.client import ApiframeClient
+from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL, ClientSettings, checked_base_url
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
@@ -92,7 +94,7 @@ def airflow_environment(settings: ClientSettings) -> dict[str, str]:
     }
 
 
-def run_dag(environment: dict[str, str], log: object, started: float) -> int:
+def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
     """Run the DAG, print a line whenever a picture is ordered or done, and return Airflow's exit code."""
     conf = json.dumps({"output_dir": str(OUTPUT)})
     command = [*AIRFLOW, "dags", "test", DAG_ID, "--conf", conf]
@@ -100,7 +102,7 @@ def run_dag(environment: dict[str, str], log: object, started: float) -> int:
     done = 0
     assert process.stdout is not None
     for line in process.stdout:
-        print(line, end="", file=log)  # type: ignore[call-overload]
+        log.write(line)
         if match := ACCEPTED.search(line):
             say(started, f"job {match[1]} accepted")
         elif match := DELIVERED.search(line):
@@ -146,4 +148,7 @@ def wrapped(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ApiframeError as error:
+        sys.exit(f"The demo could not start: {error}")
