@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,11 @@ def test_the_key_is_in_no_log_xcom_rendered_field_or_exception(what, run_dag, co
     printed = capfd.readouterr()
     # Airflow 3.0 logs what it sends to its own masker, at debug level and under `dags test` only.
     logs = "\n".join(line for line in f"{printed.out}{printed.err}{caplog.text}".splitlines() if "MaskSecret(" not in line)
-    assert logged in logs
     assert KEY not in logs
+    # Tracebacks in boxes, as Airflow 3.0 draws them, break a long word over lines and color its parts.
+    unboxed = re.sub(r"\x1b\[[0-9;]*m|[\s│]", "", logs)
+    assert logged.replace(" ", "") in unboxed
+    assert KEY not in unboxed
     for file in Path(os.environ["AIRFLOW_HOME"]).rglob("*"):
         if file.is_file():
             assert KEY.encode() not in file.read_bytes(), file
