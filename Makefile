@@ -9,7 +9,7 @@ TESTS ?= tests
 .PHONY: help demo test lint sandbox clean
 
 help:  ## This list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; pictures land in demo-output/
 	@$(BIN)/python scripts/demo.py
@@ -29,6 +29,6 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo-output dist build
 
-$(VENV)/.ready: $(PINS) pyproject.toml
+$(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
 	@touch $@

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL
+
 CONNECTION_TYPE = "apiframe"
 HOOK_NAME = "Apiframe"
 DEFAULT_CONNECTION_ID = "apiframe_default"
-DEFAULT_HOST = "https://api.apiframe.ai"
 
 HIDDEN_FIELDS = ("schema", "login", "port", "extra")
 LABELS = {"password": "API key", "host": "Base URL"}
-PLACEHOLDERS = {"password": "afk_...", "host": DEFAULT_HOST}
+PLACEHOLDERS = {"password": "afk_...", "host": DEFAULT_BASE_URL}
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,21 @@ class InvalidParameterError(AirflowFailException, ValueError):
 
 
 @contextmanager
-def failing_for_good(*, even_transient: bool = False) -> Iterator[None]:
+def failing_for_good(*, even_transient: bool = False, task_id: str | None = None) -> Iterator[None]:
     """Turn permanent errors into failures that Airflow does not retry; transient ones pass, and Airflow retries the task.
 
-    A retry of a bad key, an empty balance or a wrong parameter burns time; a retry after an accepted job that was not seen to
-    fail would pay again.
+    A retry of a bad key, an empty balance or a wrong parameter only burns time.
 
     :param even_transient: let no error be retried; for a task that only looks at what another one did.
+    :param task_id: named in front of a wrong parameter, for import errors: they do not say which task it was.
     :raises InvalidParameterError: for an InvalidRequestError.
     :raises AirflowFailException: for any other permanent ApiframeError.
     """
     try:
         yield
     except InvalidRequestError as error:
-        raise InvalidParameterError(str(error)) from error
+        raise InvalidParameterError(f"task {task_id!r}: {error}" if task_id else str(error)) from None
     except ApiframeError as error:
         if error.transient and not even_transient:
             raise
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None

@@ -22,8 +22,9 @@ class ImageResult(TypedDict):
 class FluxResult(TypedDict):
     """What ``FluxGenerateOperator`` and ``ApiframeJobSensor`` return.
 
-    ``prompt`` is None from the sensor, which does not know it. ``credit_cost`` is in credits, None when the API did not say.
-    Times are ISO 8601 text. ``reused`` says that the picture had been paid for before.
+    ``prompt`` is the one that was sent, None where neither the task nor the API knows it. ``credit_cost`` is in credits, None
+    when the API did not say. Times are ISO 8601 text. ``reused`` says that the picture was made for something else before; this
+    version never does that.
     """
 
     job_id: str
@@ -41,14 +42,15 @@ class FluxResult(TypedDict):
 def result_of(job: Job, *, prompt: str | None = None, model: str | None = None) -> FluxResult:
     """Return the XCom value of a job, finished or not.
 
-    :param prompt: the rendered prompt, where it is known.
+    :param prompt: the rendered prompt, in case the answer does not say what was sent. A template that gives another text each
+        time has given one again when a task resumes.
     :param model: the model that was asked for, in case the answer does not name it.
     """
     return FluxResult(
         job_id=job.id,
         model=job.model or model,
         status=job.status,
-        prompt=prompt,
+        prompt=job.prompt or prompt,
         image_urls=job.image_urls,
         images=[
             ImageResult(url=url, uri=None, content_type=None, bytes=None, width=None, height=None, sha256=None)

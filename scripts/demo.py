@@ -39,12 +39,12 @@ DELIVERED = re.compile(r"Job (\S+) gave (\S+) for (\S+) credits")
 def main() -> int:
     """Run the demo; 0 if all pictures were made."""
     started = time.monotonic()
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir()
     with apiframe() as settings:
         with ApiframeClient(settings) as client:
             before = client.get_account()
         print(f"{before.describe()}, at {settings.base_url}", flush=True)
+        shutil.rmtree(OUTPUT, ignore_errors=True)
+        OUTPUT.mkdir()
         environment = airflow_environment(settings)
         with LOG.open("w") as log:
             prepared = AIRFLOW_HOME / "prepared"

@@ -13,8 +13,9 @@ shift 2
 echo "Setting up $folder from $pins ..." >&2
 "$python" -m venv --clear "$folder"
 pip() { "$folder/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
-uv=$(command -v uv) || { pip install uv && uv=$folder/bin/uv; } || uv=false
+uv=$(command -v uv) || { pip install uv==0.13.9 && uv=$folder/bin/uv; } || uv=false
 # The set is complete, so its packages need no resolving. A proxy or a certificate that pip knows may be unknown to uv.
 install() { "$uv" pip install --quiet --python "$folder/bin/python" --no-deps "$@" || pip install --no-deps "$@"; }
 install --requirement "$pins"
-install "$@"
+# Editable: with the build backend of the set, not with today's. A wheel is built already.
+install --no-build-isolation "$@"

@@ -40,9 +40,13 @@ for example in EXAMPLES.glob("*.py"):
 
 
 class FakeTaskInstance:
-    """What operators need of a task instance: it remembers what is pushed."""
+    """What operators need of a task instance: who it is, which try it is, and a place for what is pushed."""
+
+    dag_id, run_id, task_id, map_index = "a_dag", "a_run", "poster", -1
 
     def __init__(self) -> None:
+        self.try_number = 1
+        self.max_tries = 0
         self.xcoms: dict[str, object] = {}
 
     def xcom_push(self, key: str, value: object) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -53,6 +54,8 @@ def read_answer(model: type[M], target: str, response: Response, settings: Clien
     :param target: method and path of the request, for error texts, e.g. "GET /v2/me".
     :raises ApiframeError: the one that fits the status, or UnusableAnswerError if a 2xx does not hold what it should.
     """
+    # First of all: what the API echoes must reach neither a text nor a value.
+    response = replace(response, content=settings.redact(response.content.decode("utf-8", "replace")).encode())
     if not 200 <= response.status_code < 300:
         raise error_in(target, response, settings)
     try:
@@ -61,14 +64,14 @@ def read_answer(model: type[M], target: str, response: Response, settings: Clien
     except ValidationError as invalid:
         problem = invalid.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        error = _unusable(target, response, settings, f"{where}: {problem['msg']}" if where else problem["msg"])
+        error = _unusable(target, response, f"{where}: {problem['msg']}" if where else problem["msg"])
     except ValueError:
-        error = _unusable(target, response, settings, "it is not JSON")
+        error = _unusable(target, response, "it is not JSON")
     raise error  # out here, where the ValidationError and what it quotes of the answer are gone
 
 
 def error_in(target: str, response: Response, settings: ClientSettings) -> ApiframeError:
-    """Return the error that an answer outside 2xx stands for."""
+    """Return the error that an answer outside 2xx stands for. Its content is redacted already."""
     answer = _json_object(response)
     status, name = response.status_code, settings.name
     request_id = response.headers.get("x-request-id")
@@ -76,7 +79,7 @@ def error_in(target: str, response: Response, settings: ClientSettings) -> Apifr
     context = settings.redact(f"{context} (request id {request_id})" if request_id else context)
 
     if status == 400:
-        return _invalid_request(context, answer, settings, request_id)
+        return _invalid_request(context, answer, request_id)
     if status == 402:
         required, available = _count(answer, "creditsRequired"), _count(answer, "creditsAvailable")
         return InsufficientCreditsError(
@@ -89,12 +92,12 @@ def error_in(target: str, response: Response, settings: ClientSettings) -> Apifr
     if status == 429:
         wait = retry_after(response.headers)
         return RateLimitedError(
-            f"Apiframe's rate limit is reached. {context}. {_asks_to_wait(wait)}", retry_after=wait, request_id=request_id
+            f"Apiframe's rate limit is reached. {context}.{_asks_to_wait(wait)}", retry_after=wait, request_id=request_id
         )
     if status == 408 or status >= 500:
         wait = retry_after(response.headers)
         return ServiceUnavailableError(
-            f"Apiframe is not available. {context}. {_asks_to_wait(wait)}",
+            f"Apiframe is not available. {context}.{_asks_to_wait(wait)}",
             status_code=status,
             retry_after=wait,
             request_id=request_id,
@@ -116,7 +119,7 @@ def error_in(target: str, response: Response, settings: ClientSettings) -> Apifr
         text = f"The API key of {name} is inactive or may not do this. {context}. Look at it in console.apiframe.ai."
     elif status == 404:
         kind = NotFoundError
-        text = f"{context}. It does not exist, or belongs to another user than the one whose API key {name} holds."
+        text = f"{context}. It does not exist, or it belongs to another user: use the key of the user that submitted it."
     elif status == 409:
         kind = ConflictError
         text = f"The idempotency key was already used with another request. {context}. Nothing was sent again."
@@ -139,15 +142,9 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _invalid_request(
-    context: str, answer: dict[str, Any] | None, settings: ClientSettings, request_id: str | None
-) -> InvalidRequestError:
+def _invalid_request(context: str, answer: dict[str, Any] | None, request_id: str | None) -> InvalidRequestError:
     details = (answer or {}).get("details")
-    fields = (
-        {settings.redact(str(name)): [settings.redact(text) for text in _texts(why)] for name, why in details.items()}
-        if isinstance(details, Mapping)
-        else {}
-    )
+    fields = {str(name): _texts(why) for name, why in details.items()} if isinstance(details, Mapping) else {}
     named = "".join(f" {name}: {', '.join(why)}." for name, why in fields.items())
     hint = "" if fields else " If the request looks right, the API key may be one of Apiframe's older API version 1."
     return InvalidRequestError(
@@ -158,8 +155,8 @@ def _invalid_request(
     )
 
 
-def _unusable(target: str, response: Response, settings: ClientSettings, wrong: str) -> UnusableAnswerError:
-    raw = settings.redact(response.content.decode("utf-8", "replace"))[:RAW_LENGTH]
+def _unusable(target: str, response: Response, wrong: str) -> UnusableAnswerError:
+    raw = response.content.decode("utf-8", "replace")[:RAW_LENGTH]
     advice = " The job may exist and be paid for: look at console.apiframe.ai before submitting it again."
     answer = _json_object(response) or {}
     job_id = answer.get("jobId") or answer.get("id")
@@ -187,7 +184,7 @@ def _said(answer: dict[str, Any] | None, response: Response) -> str:
         text = said.get("message") if isinstance(said, Mapping) else said
         if isinstance(text, str) and text:
             return text[:SAID_LENGTH]
-    raw = " ".join(response.content.decode("utf-8", "replace").split())
+    raw = " ".join(re.sub(r"<[^>]*>", " ", response.content.decode("utf-8", "replace")).split())
     return raw[:SAID_LENGTH] or "(empty answer)"
 
 
@@ -212,4 +209,4 @@ def _or_unknown(value: int | None) -> str:
 
 
 def _asks_to_wait(seconds: float | None) -> str:
-    return "It did not say how long to wait." if seconds is None else f"It asks to wait {seconds:g} s."
+    return "" if seconds is None else f" It asks to wait {seconds:g} s."

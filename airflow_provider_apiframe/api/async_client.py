@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import tenacity
@@ -17,7 +18,7 @@ from airflow_provider_apiframe.api.answers import Response
 from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.protocol import Call, Protocol
-from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 
 T = TypeVar("T")
@@ -37,7 +38,9 @@ class AsyncApiframeClient:
         self._sleep = sleep
         self.settings = settings
         verify = ssl.create_default_context(cafile=settings.verify) if isinstance(settings.verify, str) else settings.verify
-        self._client = httpx.AsyncClient(timeout=settings.timeout, verify=verify, follow_redirects=False)
+        # This machine is reached directly: through a proxy the key would leave it, unencrypted.
+        direct = is_loopback(urlsplit(settings.base_url).hostname)
+        self._client = httpx.AsyncClient(timeout=settings.timeout, verify=verify, follow_redirects=False, trust_env=not direct)
 
     async def __aenter__(self) -> AsyncApiframeClient:
         return self
@@ -61,9 +64,13 @@ class AsyncApiframeClient:
             log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
             return await self._send(other)
 
-    async def get_job(self, job_id: str) -> Job:
-        """Return the job as it is now."""
-        return await self._send(self._protocol.job(job_id))
+    async def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+        """Return the job as it is now.
+
+        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        """
+        call = self._protocol.job(job_id)
+        return await self._send(call) if repeats else await self._send_once(call)
 
     async def wait_for_job(self, wait: Wait) -> Job:
         """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.

@@ -16,7 +16,7 @@ from airflow_provider_apiframe.api.answers import Response
 from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.protocol import API_KEY_HEADER, USER_AGENT, Call, Protocol
-from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 
 T = TypeVar("T")
@@ -27,11 +27,15 @@ log = logging.getLogger(__name__)
 class ApiframeSession(requests.Session):
     """A ``requests.Session`` that sends the API key to the API's own scheme, host and port, and nowhere else."""
 
+    __attrs__ = [*requests.Session.__attrs__, "_settings", "_origin"]  # noqa: RUF012  # what a copy keeps
+
     def __init__(self, settings: ClientSettings) -> None:
         super().__init__()
         self._settings = settings
         self._origin = _origin(settings.base_url)
         self.verify = settings.verify
+        # This machine is reached directly: through a proxy the key would leave it, unencrypted.
+        self.trust_env = not is_loopback(self._origin[1])
         self.headers["User-Agent"] = USER_AGENT
         self.auth = self._sign
 
@@ -41,7 +45,7 @@ class ApiframeSession(requests.Session):
         return request
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Let the connection's ``verify`` win over REQUESTS_CA_BUNDLE; requests itself has it the other way round."""
+        """Let a CA bundle of the connection win over REQUESTS_CA_BUNDLE; requests itself has it the other way round."""
         verify = self._settings.verify if verify is None else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
@@ -101,9 +105,13 @@ class ApiframeClient:
             log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
             return self._send(other)
 
-    def get_job(self, job_id: str) -> Job:
-        """Return the job as it is now."""
-        return self._send(self._protocol.job(job_id))
+    def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+        """Return the job as it is now.
+
+        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        """
+        call = self._protocol.job(job_id)
+        return self._send(call) if repeats else self._send_once(call)
 
     def wait_for_job(self, wait: Wait) -> Job:
         """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.

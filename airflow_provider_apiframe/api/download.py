@@ -22,6 +22,7 @@ import tenacity
 
 from airflow_provider_apiframe.api.errors import DownloadError
 from airflow_provider_apiframe.api.protocol import USER_AGENT, pause_after
+from airflow_provider_apiframe.api.settings import is_loopback
 
 MAX_BYTES = 100 * 1024 * 1024
 """Size cap. A 4 MP picture has about 12 MB as PNG; a link that gives more than 100 MB is not a picture of ours."""
@@ -117,14 +118,20 @@ def _download_once(
 def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests.Response]:
     shown = _without_secrets(url)
     try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
+    try:
         headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
-        with requests.get(url, headers=headers, stream=True, timeout=timeout, verify=verify) as response:
-            status = response.status_code
-            if status >= 400:
-                gone = " The link has expired or the picture is gone." if status in (403, 404, 410) else ""
-                transient = status in (408, 429) or status >= 500
-                raise DownloadError(f"{shown} answered {status}.{gone}", transient=transient, status_code=status)
-            yield response
+        with requests.Session() as session:
+            session.trust_env = not is_loopback(host)  # this machine is reached without a proxy
+            with session.get(url, headers=headers, stream=True, timeout=timeout, verify=verify) as response:
+                status = response.status_code
+                if status >= 400:
+                    gone = " The link has expired or the picture is gone." if status in (403, 404, 410) else ""
+                    transient = status in (408, 429) or status >= 500
+                    raise DownloadError(f"{shown} answered {status}.{gone}", transient=transient, status_code=status)
+                yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
         raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
     except requests.RequestException as error:

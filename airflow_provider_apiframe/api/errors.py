@@ -18,7 +18,7 @@
     └── JobError                     the job itself; keeps the job id
         ├── JobFailedError           FAILED, refunded by the vendor        (transient)
         ├── JobCancelledError        CANCELLED                             (transient)
-        └── JobTimeoutError          still unfinished at the deadline
+        └── JobTimeoutError          still unfinished at the deadline      (transient)
 
 ``transient`` says whether trying the same thing again later can help. Texts are for people: what was wrong, with which value,
 what to do next. None of them contains the API key.
@@ -203,3 +203,5 @@ class JobCancelledError(JobError):
 
 class JobTimeoutError(JobError):
     """The job was not finished at the deadline. It goes on, and its picture can still be collected by its id."""
+
+    transient = True

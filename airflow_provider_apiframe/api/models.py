@@ -76,6 +76,7 @@ class GenerateRequest(BaseModel):
         :raises InvalidRequestError: naming the parameter, its value and what is allowed. Nothing was sent.
         """
         model = check_model(model)
+        check_webhook_pair(webhook_url, webhook_events)
         return cls(
             prompt=check_prompt(prompt),
             model=model,
@@ -175,6 +176,38 @@ def check_webhook_events(events: Any) -> tuple[WebhookEvent, ...]:
     return _checked(_EVENTS, "webhook_events", events, 'must be a list of "progress", "completed", "failed"')
 
 
+def check_webhook_pair(url: Any, events: Any) -> None:
+    """Refuse *events* without an *url*: they would do nothing.
+
+    :raises InvalidRequestError: if there are events and no URL.
+    """
+    if events is not None and url is None:
+        reason = "goes with webhook_url, which is not set"
+        raise InvalidRequestError(f"webhook_events={shortened(events)}: {reason}", fields={"webhook_events": [reason]})
+
+
+def check_job_id(job_id: Any) -> str:
+    """Return *job_id*, without surrounding white space, if it can be one. The text "None" is what a template makes of nothing.
+
+    :raises InvalidRequestError: if it is not text, or blank.
+    """
+    if isinstance(job_id, str) and job_id.strip() not in ("", "None"):
+        return job_id.strip()
+    reason = "must be the id of an Apiframe job"
+    raise InvalidRequestError(f"job_id={shortened(job_id)}: {reason}", fields={"job_id": [reason]})
+
+
+def check_conn_id(conn_id: Any) -> str:
+    """Return *conn_id* if it can be the id of an Airflow connection.
+
+    :raises InvalidRequestError: if it is not text, or blank.
+    """
+    if isinstance(conn_id, str) and conn_id.strip():
+        return conn_id
+    reason = "must be the id of an Airflow connection"
+    raise InvalidRequestError(f"apiframe_conn_id={shortened(conn_id)}: {reason}", fields={"apiframe_conn_id": [reason]})
+
+
 def _checked(adapter: TypeAdapter[T], name: str, value: Any, reason: str) -> T:
     try:
         return adapter.validate_python(value)
@@ -214,7 +247,8 @@ class Job(_Answer):
     """One generation job (OpenAPI ``Job``).
 
     ``status`` is upper case; one this version does not know counts as not finished. Times are ISO 8601 text as received.
-    ``credit_cost`` is what was charged: 0 after a refund, None when the API did not say.
+    ``credit_cost`` is what was charged: 0 after a refund, None when the API did not say. ``input`` is the request as the API
+    noted it; pages of jobs leave it out.
     """
 
     id: _NonEmpty
@@ -226,12 +260,19 @@ class Job(_Answer):
     credit_cost: _Number = None
     created_at: _Text = None
     completed_at: _Text = None
+    input: Any = None
     expired: _Flag = None
 
     @property
     def finished(self) -> bool:
         """Whether the status is COMPLETED, FAILED or CANCELLED."""
         return self.status in ("COMPLETED", "FAILED", "CANCELLED")
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt the job was submitted with, when the API says it."""
+        prompt = self.input.get("prompt") if isinstance(self.input, Mapping) else None
+        return prompt if isinstance(prompt, str) else None
 
     @property
     def image_urls(self) -> list[str]:

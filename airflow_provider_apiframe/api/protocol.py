@@ -7,6 +7,7 @@ that reads its answer; :meth:`Protocol.retrying` gives tenacity's arguments, the
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,9 +26,19 @@ from airflow_provider_apiframe.api.errors import (
     RateLimitedError,
 )
 from airflow_provider_apiframe.api.flux_params import respelled
-from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.models import (
+    Account,
+    GenerateRequest,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelList,
+    check_job_id,
+)
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.waiting import RETRY_AFTER_CAP
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -122,9 +133,8 @@ class Protocol:
 
         :raises InvalidRequestError: if *job_id* is not text or is blank.
         """
-        if not isinstance(job_id, str) or job_id.strip() in ("", "None"):
-            raise InvalidRequestError(f"job_id={job_id!r}: must be the id of an Apiframe job")
-        call = self._call(self._request("GET", f"/v2/jobs/{quote(job_id.strip(), safe='')}"), Job)
+        job_id = check_job_id(job_id)
+        call = self._call(self._request("GET", f"/v2/jobs/{quote(job_id, safe='')}"), Job)
 
         def read(response: Response) -> Job:
             try:
@@ -197,7 +207,13 @@ class Protocol:
             error = state.outcome.exception() if state.outcome else None
             return pause_after(state.attempt_number, getattr(error, "retry_after", None))
 
+        def report(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            tries = f"try {state.attempt_number} of {self.settings.max_retries + 1}"
+            log.warning("%s; repeating in %.1f s (%s)", error, state.upcoming_sleep, tries)
+
         return {
+            "before_sleep": report,
             "retry": tenacity.retry_if_exception(may_repeat),
             "wait": pause,
             "stop": tenacity.stop_after_attempt(self.settings.max_retries + 1),

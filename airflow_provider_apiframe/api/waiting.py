@@ -68,7 +68,8 @@ class Wait:
         if left <= 0:
             raise JobTimeoutError(
                 f"Apiframe job {self.job_id} was not finished at the deadline (last seen: {last_seen}). It keeps running and "
-                f"is paid for; collect it with ApiframeJobSensor(job_id={self.job_id!r}).",
+                "is paid for. A retry of the task that submitted it picks it up, and pays nothing; so does "
+                f"ApiframeJobSensor(job_id={self.job_id!r}).",
                 job_id=self.job_id,
             )
         return min(max(wanted, LEAST_INTERVAL), left)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import logging
 import math
 import os
 import uuid
@@ -16,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_apiframe import connection_form
 from airflow_provider_apiframe.api.errors import ApiframeError, ConfigurationError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
-from airflow_provider_apiframe.api.settings import ClientSettings, checked_api_key, checked_base_url
+from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL, ClientSettings, checked_api_key, checked_base_url
 from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
     from airflow_provider_apiframe.api.client import ApiframeClient
     from airflow_provider_apiframe.api.download import DownloadedImage
+
+log = logging.getLogger(__name__)
 
 # requests and httpx are imported where they are used: DAG files import this module, and requests alone costs 0.2 s.
 
@@ -103,9 +107,12 @@ class ApiframeHook(BaseHook):
         """
         return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
 
-    def get_job(self, job_id: str) -> Job:
-        """Return the job as it is now, in whatever state."""
-        return self.client.get_job(job_id)
+    def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+        """Return the job as it is now, in whatever state.
+
+        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        """
+        return self.client.get_job(job_id, repeats=repeats)
 
     def list_jobs(
         self,
@@ -196,7 +203,8 @@ def _hiding_the_connection(conn_id: str) -> Iterator[None]:
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"Airflow has no connection {conn_id!r}. Add one: airflow connections add {conn_id} --conn-type apiframe "
-            "--conn-password YOUR_API_KEY (keys are made at console.apiframe.ai)"
+            "--conn-password YOUR_API_KEY (keys are made at console.apiframe.ai). Outside a task, and where the triggerer runs "
+            f"apart, Airflow 3 may see only environment variables and secrets backends: AIRFLOW_CONN_{conn_id.upper()}."
         ) from None
     except ConfigurationError as error:
         raise error.with_traceback(None) from None
@@ -204,9 +212,9 @@ def _hiding_the_connection(conn_id: str) -> Iterator[None]:
 
 def _host_of(connection: Connection) -> str:
     """Put together what Airflow keeps apart when a connection is written as a URI: schema, host and port."""
-    host = (connection.host or "").strip()
+    host = (connection.host or "").strip().rstrip("/")
     if not host:
-        return connection_form.DEFAULT_HOST
+        return DEFAULT_BASE_URL
     if "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
     return f"{host}:{connection.port}" if connection.port else host
@@ -229,6 +237,9 @@ class _Extra:
         if not isinstance(values, Mapping):
             raise ConfigurationError(f"{name}: the extra must be a JSON object")
         self._values = values
+        for unknown in values.keys() - self._fields.keys():
+            near = difflib.get_close_matches(str(unknown), self._fields, n=1)
+            log.warning("%s: unknown extra %r is ignored%s", name, unknown, f"; did you mean {near[0]!r}?" if near else "")
 
     def _get(self, key: str) -> Any:
         value = self._values.get(key)
@@ -252,10 +263,12 @@ class _Extra:
     def verify(self) -> bool | str:
         value = self._get("verify")
         if isinstance(value, str) and value.strip().lower() not in ("true", "false"):
-            if os.path.exists(value):
+            if os.path.isfile(value):
                 return value
             raise ConfigurationError(f"{self._name}: extra verify={value!r} must be true, false or the path of a CA bundle")
-        return self._flag("verify", value)
+        # requests looks at these by itself, httpx does not; both must trust the same.
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        return self._flag("verify", value) and (bundle or True)
 
     def _flag(self, key: str, value: Any) -> bool:
         read = str(value).strip().lower()

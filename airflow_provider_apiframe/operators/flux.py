@@ -14,9 +14,12 @@ from airflow_provider_apiframe.api.models import (
     FluxParams,
     GenerateRequest,
     Job,
+    JobAccepted,
+    check_conn_id,
     check_model,
     check_prompt,
     check_webhook_events,
+    check_webhook_pair,
     check_webhook_url,
     flux_params_mapping,
     nearest_model,
@@ -24,7 +27,9 @@ from airflow_provider_apiframe.api.models import (
 from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.late import is_late
 from airflow_provider_apiframe.results import FluxResult, result_of, result_of_submit
+from airflow_provider_apiframe.spending import Series
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in
 
 if TYPE_CHECKING:
@@ -53,8 +58,9 @@ class FluxGenerateOperator(BaseOperator):
     :returns: a :class:`airflow_provider_apiframe.results.FluxResult`; each of its keys is an XCom of its own as well, so
         ``operator.output["image_urls"]`` works. ``job_id`` is pushed as soon as the job is accepted.
     :raises InvalidParameterError: a parameter is wrong; when the DAG is read, or before anything is sent. No retry.
-    :raises AirflowFailException: retrying cannot help, or would pay again: bad connection or key, no credits, a deadline passed.
-    :raises ApiframeError: what a retry may mend: a failed (and refunded) job, an outage longer than the client's own repeats.
+    :raises AirflowFailException: retrying cannot help: bad connection or key, no credits, an answer that cannot be used.
+    :raises ApiframeError: what a retry may mend: a failed (and refunded) job, an outage, a deadline passed. The retry finds a
+        job that goes on again, and pays nothing for it.
     """
 
     template_fields: Sequence[str] = ("prompt", "model", "flux_params", "webhook_url", "apiframe_conn_id")
@@ -78,9 +84,11 @@ class FluxGenerateOperator(BaseOperator):
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
         _check_literals(
+            task_id=self.task_id,
             prompt=prompt,
             model=model,
             flux_params=flux_params,
+            apiframe_conn_id=apiframe_conn_id,
             poll_interval=poll_interval,
             timeout=timeout,
             webhook_url=webhook_url,
@@ -92,16 +100,18 @@ class FluxGenerateOperator(BaseOperator):
         self.apiframe_conn_id = apiframe_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval = float(poll_interval)
+        self.timeout = float(timeout)
         self.webhook_url = webhook_url
         self.webhook_events = webhook_events
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Check what is the same for all mapped tasks when the DAG is read, and label each of them with its prompt."""
+        """Check the literals of mapped tasks when the DAG is read, and label each of the tasks with its prompt."""
         _check_literals(**kwargs)
-        return super().partial(**{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs})
+        partial = super().partial(**{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs})
+        partial.__class__ = _checking_literals(type(partial), kwargs)
+        return partial
 
     @cached_property
     def hook(self) -> ApiframeHook:
@@ -112,12 +122,12 @@ class FluxGenerateOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with failing_for_good():
             request = self._request()
-            accepted = self.hook.generate_image(request)
-            self.log.info("Apiframe accepted job %s (%s) for model %s", accepted.job_id, accepted.status, request.model)
-            context["ti"].xcom_push(key="job_id", value=accepted.job_id)
+            accepted = self._submit(request, Series.of(context["ti"], self.retries or 0))
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="job_id", value=accepted.job_id)
             if not self.wait_for_completion:
                 return with_outputs(result_of_submit(accepted, request), self, context)
-            wait = Wait.lasting(accepted.job_id, timeout=float(self.timeout), poll_interval=float(self.poll_interval))
+            wait = Wait.lasting(accepted.job_id, timeout=self.timeout, poll_interval=self.poll_interval)
             if self.deferrable:
                 self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
             return self._delivered(self.hook.client.wait_for_job(wait), context)
@@ -126,6 +136,23 @@ class FluxGenerateOperator(BaseOperator):
         """Resume after the trigger fired."""
         with failing_for_good():
             return self._delivered(job_in(event), context)
+
+    def _submit(self, request: GenerateRequest, series: Series) -> JobAccepted:
+        """Submit, or find the job of an earlier try again: the key is the same, so nothing is paid twice.
+
+        A retry reads the job's true state before it trusts the repeat's answer; after a job that ended without a picture, and
+        was refunded, it moves on to the next key.
+        """
+        for generation in range(series.earlier_tries):
+            accepted = self.hook.generate_image(request, series.key(request, generation))
+            job = self.hook.get_job(accepted.job_id)
+            if job.status not in ("FAILED", "CANCELLED"):
+                self.log.info("Apiframe accepted job %s in this or an earlier try; it is %s", job.id, job.status)
+                return accepted
+            self.log.info("Job %s of an earlier try is %s; moving on", job.id, job.status)
+        accepted = self.hook.generate_image(request, series.key(request, series.earlier_tries))
+        self.log.info("Apiframe accepted job %s (%s) for model %s", accepted.job_id, accepted.status, request.model)
+        return accepted
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(
@@ -152,31 +179,47 @@ def _check_literals(**arguments: Any) -> None:
 
     :raises InvalidParameterError: naming the argument, its value and what is allowed.
     """
-    known = {name: value for name, value in arguments.items() if not _is_late(value)}
-    with failing_for_good():
+    never_late = {"poll_interval", "timeout", "webhook_events"}  # no template fields: nothing would render them
+    known = {name: value for name, value in arguments.items() if name in never_late or not is_late(value)}
+    with failing_for_good(task_id=arguments.get("task_id")):
         if "prompt" in known:
             check_prompt(known["prompt"])
         if "model" in known:
             check_model(known["model"])
         if "flux_params" in known:
             values = flux_params_mapping(known["flux_params"])
-            late = [name for name, value in values.items() if _is_late(value, deep=True)]
+            late = [name for name, value in values.items() if is_late(value, deep=True)]
             FluxParams.parse(values, model=known.get("model"), late=late)
         if known.get("webhook_url") is not None:
             check_webhook_url(known["webhook_url"])
         if known.get("webhook_events") is not None:
             check_webhook_events(known["webhook_events"])
+        if "webhook_url" in known:
+            check_webhook_pair(known["webhook_url"], known.get("webhook_events"))
+        if "apiframe_conn_id" in known:
+            check_conn_id(known["apiframe_conn_id"])
         for name in ("poll_interval", "timeout"):
             if name in known:
                 checked_seconds(name, known[name])
 
 
-def _is_late(value: Any, *, deep: bool = False) -> bool:
-    """Return whether *value* is known only when the task runs: a template, another task's output, a DAG param, a callable."""
-    if isinstance(value, str):
-        return any(mark in value for mark in ("{{", "{%", "{#"))
-    if deep and isinstance(value, Mapping):
-        return any(_is_late(item, deep=True) for item in value.values())
-    if deep and isinstance(value, (list, tuple)):
-        return any(_is_late(item, deep=True) for item in value)
-    return callable(value) or callable(getattr(value, "resolve", None))
+def _checking_literals(base: type, shared: dict[str, Any]) -> type:
+    """Return *base*, the class of what ``partial()`` returns, with a look at the literals that are expanded."""
+
+    class CheckingPartial(base):  # type: ignore[misc]
+        __slots__ = ()
+
+        def expand(self, **mapped: Any) -> Any:
+            for name, values in mapped.items():
+                others = {other: value for other, value in shared.items() if other not in mapped}
+                for value in values if isinstance(values, (list, tuple)) else ():
+                    _check_literals(**others, **{name: value})
+            return super().expand(**mapped)
+
+        def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
+            for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
+                if isinstance(item, Mapping):
+                    _check_literals(**{**shared, **item})
+            return super().expand_kwargs(kwargs, **options)
+
+    return CheckingPartial

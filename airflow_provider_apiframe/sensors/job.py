@@ -18,10 +18,11 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_apiframe._compat import with_outputs
 from airflow_provider_apiframe.api.errors import ApiframeError, UnusableAnswerError
-from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.models import Job, check_job_id
 from airflow_provider_apiframe.api.waiting import Wait
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.late import is_late
 from airflow_provider_apiframe.results import FluxResult, result_of
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_in
 
@@ -40,8 +41,7 @@ class ApiframeJobSensor(BaseSensorOperator):
     :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators] default_deferrable``.
     :param poke_interval: seconds between two looks, default 5.
     :param timeout: seconds until the sensor gives up, default 600. The job goes on.
-    :returns: a :class:`airflow_provider_apiframe.results.FluxResult` (``prompt`` is None); each of its keys is an XCom of its
-        own as well.
+    :returns: a :class:`airflow_provider_apiframe.results.FluxResult`; each of its keys is an XCom of its own as well.
     :raises AirflowFailException: the job FAILED or was CANCELLED, is unknown, or the connection or key cannot be used.
     :raises AirflowSensorTimeout: not finished in time; with ``soft_fail=True`` the task is skipped instead.
     """
@@ -60,6 +60,9 @@ class ApiframeJobSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs})
+        if not is_late(job_id):
+            with failing_for_good(task_id=self.task_id):
+                check_job_id(job_id)
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id
         self.deferrable = deferrable
@@ -83,7 +86,7 @@ class ApiframeJobSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
         try:
-            job = self.hook.get_job(self.job_id)
+            job = self.hook.get_job(self.job_id, repeats=False)
         except UnusableAnswerError:
             raise  # a proxy's page in place of an answer: worth one of the task's retries, which cost nothing
         except ApiframeError as error:
@@ -107,11 +110,12 @@ class ApiframeJobSensor(BaseSensorOperator):
 
     @contextmanager
     def _skipping_if_soft(self) -> Iterator[None]:
-        """Do for the deferred wait what Airflow does for the others with ``soft_fail=True``."""
+        """Do for the deferred wait what Airflow does for the others with ``soft_fail=True`` or ``never_fail=True``."""
         try:
             yield
-        except (AirflowSensorTimeout, AirflowFailException) as error:
-            if self.soft_fail:
+        except Exception as error:
+            soft = self.soft_fail and isinstance(error, (AirflowSensorTimeout, AirflowFailException))
+            if soft or getattr(self, "never_fail", False):
                 raise AirflowSkipException(str(error)) from error
             raise
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from pydantic import ValidationError
 
 from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
@@ -54,22 +56,34 @@ class ApiframeJobTrigger(BaseTrigger):
         try:
             async with await ApiframeHook(self.apiframe_conn_id).async_client() as client:
                 job = await client.wait_for_job(Wait(self.job_id, self.deadline, self.poll_interval))
+        except JobTimeoutError as error:
+            yield TriggerEvent({"status": "timeout", "message": str(error)})
         except ApiframeError as error:
-            timed_out = isinstance(error, JobTimeoutError)
-            yield TriggerEvent({"status": "timeout" if timed_out else "error", "message": str(error)})
+            yield self._failed(f"{error}", retry=error.transient)
+        except Exception as error:  # a trigger that crashes would leave the task without the job's id
+            self.log.exception("Waiting for job %s broke", self.job_id)
+            yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
             yield TriggerEvent({"status": "finished", "job": job.model_dump(mode="json")})
 
+    def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
+        text = (
+            f"The triggerer could not wait for Apiframe job {self.job_id}: {message} The job was accepted and goes on; "
+            f"collect it with ApiframeJobSensor(job_id={self.job_id!r})."
+        )
+        return TriggerEvent({"status": "error", "message": text, "retry": retry})
+
 
 class JobWaitError(ApiframeError):
-    """The trigger gave up on a job that may still be running: asking again could not help.
+    """The trigger gave up on a job that may still be running.
 
     :ivar timed_out: whether it was the deadline.
     """
 
-    def __init__(self, message: str, *, timed_out: bool) -> None:
+    def __init__(self, message: str, *, timed_out: bool, transient: bool) -> None:
         super().__init__(message)
         self.timed_out = timed_out
+        self.transient = transient
 
 
 def job_in(event: Mapping[str, Any] | None) -> Job:
@@ -77,7 +91,10 @@ def job_in(event: Mapping[str, Any] | None) -> Job:
 
     :raises JobWaitError: the trigger could not see the job finish.
     """
-    if event and event.get("status") == "finished":
-        return Job.model_validate(event["job"])
-    message = (event or {}).get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    raise JobWaitError(str(message), timed_out=(event or {}).get("status") == "timeout")
+    event = event or {}
+    if event.get("status") == "finished":
+        with suppress(ValidationError):
+            return Job.model_validate(event.get("job"))
+    timed_out = event.get("status") == "timeout"
+    message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
+    raise JobWaitError(str(message), timed_out=timed_out, transient=timed_out or bool(event.get("retry")))

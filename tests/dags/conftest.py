@@ -36,6 +36,9 @@ class Run:
     def states(self, task_id: str) -> list[str]:
         return [row[0] for row in self._select("state", "task_instance", task_id)]
 
+    def tries(self, task_id: str) -> list[int]:
+        return [row[0] for row in self._select("try_number", "task_instance", task_id)]
+
     def labels(self, task_id: str) -> list[str]:
         return [row[0] for row in self._select("rendered_map_index", "task_instance", task_id)]
 

@@ -3,12 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-import pytest
 
-
-@pytest.mark.parametrize("default_deferrable", ["False", "True"])
-def test_the_poster_is_made_and_its_link_reaches_the_next_task(default_deferrable, connected, run_dag, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", default_deferrable)
+def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_dag):
     run = run_dag("example_flux_poster", conf={"headline": "WINTER SALE"})
     (job,) = connected.state.jobs
     assert job.input == {

@@ -28,16 +28,16 @@ def test_a_wrong_parameter_is_a_dag_import_error(arguments, said, import_errors)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "retried"),
+    ("name", "arguments", "tries"),
     [
-        ('prompt="a poster", flux_params={"steps": "{{ 80 }}"}', False),
-        ("prompt=\"{{ '' }}\"", False),
-        ('prompt="a poster", apiframe_conn_id="nowhere"', False),
-        ('prompt="a poster [fail: no luck]"', True),
+        ("steps", 'prompt="a poster", flux_params={"steps": "{{ 80 }}"}', 1),
+        ("prompt", "prompt=\"{{ '' }}\"", 1),
+        ("connection", 'prompt="a poster", apiframe_conn_id="nowhere"', 1),
+        ("failed_job", 'prompt="a poster [fail: no luck]"', 2),
     ],
 )
-def test_only_what_a_retry_may_mend_is_retried(arguments, retried, connected, run_dag):
-    dag_id = f"retries_{abs(hash(arguments))}"
+def test_only_what_a_retry_may_mend_is_retried(name, arguments, tries, connected, run_dag):
+    dag_id = f"retries_{name}"
     run = run_dag(
         dag_id,
         f"""{HEAD}
@@ -46,8 +46,23 @@ def test_only_what_a_retry_may_mend_is_retried(arguments, retried, connected, ru
     """,
     )
     assert run.states("poster") == ["failed"]
-    assert connected.state.jobs_created == (2 if retried else 0)
+    assert run.tries("poster") == [tries]
     assert connected.state.credits_spent == 0
+
+
+def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, connect, run_dag):
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    connected.faults.next("generate", drop=True, applied=True)
+    run = run_dag(
+        "lost_answer",
+        f"""{HEAD}
+    with DAG("lost_answer", schedule=None):
+        FluxGenerateOperator(task_id="poster", prompt="a poster", retries=1, retry_delay=0, poll_interval=0.05)
+    """,
+    )
+    assert (run.states("poster"), run.tries("poster")) == (["success"], [2])
+    assert run.xcom("poster", "job_id") == connected.state.jobs[0].id
+    assert connected.state.jobs_paid == 1
 
 
 def test_a_wrong_value_among_mapped_ones_fails_alone_and_without_retry(connected, run_dag):
@@ -55,12 +70,12 @@ def test_a_wrong_value_among_mapped_ones_fails_alone_and_without_retry(connected
         "mapped_values",
         f"""{HEAD}
     with DAG("mapped_values", schedule=None):
-        FluxGenerateOperator.partial(task_id="posters", prompt="a poster", retries=3, poll_interval=0.05).expand(
-            flux_params=[{{"steps": 10}}, {{"steps": 80}}]
+        FluxGenerateOperator.partial(task_id="posters", prompt="a poster", retries=3, retry_delay=0, poll_interval=0.05).expand(
+            flux_params=[{{"steps": 10}}, {{"steps": "{{{{ 80 }}}}"}}]
         )
     """,
     )
-    assert run.states("posters") == ["success", "failed"]
+    assert (run.states("posters"), run.tries("posters")) == (["success", "failed"], [1, 1])
     assert connected.state.jobs_created == 1
 
 
@@ -68,11 +83,17 @@ def test_a_deferred_task_and_sensor_deliver_what_waiting_ones_do(connected, run_
     run = run_dag(
         "deferring",
         f"""{HEAD}
+    class Resuming(FluxGenerateOperator):
+        def execute_complete(self, context, event=None):
+            context["ti"].xcom_push(key="resumed", value=True)
+            return super().execute_complete(context, event)
+
     with DAG("deferring", schedule=None):
-        poster = FluxGenerateOperator(task_id="poster", prompt="a {{{{ 'poster' }}}}", deferrable=True, poll_interval=0.05)
+        poster = Resuming(task_id="poster", prompt="a {{{{ 'poster' }}}}", deferrable=True, poll_interval=0.05)
         collect = ApiframeJobSensor(task_id="collect", job_id=poster.output["job_id"], deferrable=True)
     """,
     )
+    assert run.xcom("poster", "resumed")
     made, collected = run.xcom("poster"), run.xcom("collect")
     assert made["prompt"] == "a poster"
     assert made["image_urls"] == collected["image_urls"] == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.png"]

@@ -43,6 +43,10 @@ FAULTS = {
         [("job", {"status": 200, "body": f"<html>{KEY}</html>", "times": 30})],
         "<html>***</html>",
     ),
+    "a failed job echoes the key": (
+        [("job", {"status": 200, "body": {"id": "j", "status": "FAILED", "error": f"refused for {KEY}"}, "times": 30})],
+        "refused for ***",
+    ),
     "no answer comes": ([("any", {"drop": True, "times": 30})], "got no answer"),
     "the connection is wrong": ([], "timeout=0"),
 }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import copy
 import subprocess
 import sys
 
@@ -22,6 +24,12 @@ def settings(**fields):
     return settings_from(Row(**fields), "studio")
 
 
+@pytest.fixture(autouse=True)
+def no_ca_bundle(monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_an_empty_connection_with_a_key_speaks_to_the_vendor_with_the_defaults():
     found = settings()
     assert (found.api_key, found.base_url) == ("afk_key", "https://api.apiframe.ai")
@@ -35,6 +43,7 @@ def test_an_empty_connection_with_a_key_speaks_to_the_vendor_with_the_defaults()
         ({"host": "https://api.example.com/v2"}, "https://api.example.com"),
         ({"host": "api.example.com"}, "https://api.example.com"),
         ({"host": "api.example.com", "port": 8443}, "https://api.example.com:8443"),
+        ({"host": "https://api.example.com/", "port": 8443}, "https://api.example.com:8443"),
         ({"host": "http://127.0.0.1:8765"}, "http://127.0.0.1:8765"),
         ({"host": "localhost", "port": 8765}, "http://localhost:8765"),
         ({"host": "127.0.0.1", "port": 8765, "schema": "https"}, "https://127.0.0.1:8765"),
@@ -76,6 +85,7 @@ def test_extras_left_empty_in_the_form_have_their_defaults():
         ({"extra": '{"max_retries": true}'}, "max_retries=True"),
         ({"extra": '{"verify": "/no/such/file"}'}, "verify='/no/such/file'"),
         ({"extra": '{"verify": 3}'}, "verify=3"),
+        ({"extra": '{"verify": "/"}'}, "verify='/'"),
         ({"extra": '{"allow_http": "perhaps"}'}, "allow_http='perhaps' must be true or false"),
     ],
 )
@@ -85,6 +95,21 @@ def test_a_connection_that_cannot_be_used_is_named_with_the_field_and_what_is_al
     assert "connection 'studio'" in str(caught.value)
     assert said in str(caught.value)
     assert "afk_key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_ca_bundle_of_the_environment_counts_for_both_clients_unless_the_connection_has_its_own(name, monkeypatch, tmp_path):
+    own = tmp_path / "own.pem"
+    own.touch()
+    monkeypatch.setenv(name, "/etc/corporate.pem")
+    assert settings().verify == "/etc/corporate.pem"
+    assert settings(extra=f'{{"verify": "{own}"}}').verify == str(own)
+    assert settings(extra='{"verify": false}').verify is False
+
+
+def test_an_extra_that_nobody_knows_is_named_with_the_nearest_one(caplog):
+    settings(extra='{"time_out": 5}')
+    assert "unknown extra 'time_out' is ignored; did you mean 'timeout'?" in caplog.text
 
 
 def test_a_missing_connection_says_how_to_add_one():
@@ -163,6 +188,26 @@ def test_it_downloads_what_a_job_made(connected, tmp_path):
 
 def test_get_conn_is_a_session_that_knows_the_key(connected):
     assert ApiframeHook().get_conn().get(f"{connected.url}/v2/me", timeout=10).status_code == 200
+
+
+def test_a_copied_session_still_knows_where_the_key_may_go(connected):
+    session = copy.deepcopy(ApiframeHook().get_conn())
+    assert session.get(f"{connected.url}/v2/me", timeout=10).status_code == 200
+
+
+def test_this_machine_is_reached_without_a_proxy(connected, monkeypatch, tmp_path):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    hook = ApiframeHook()
+    accepted = hook.generate_image(GenerateRequest.parse(prompt="a poster"))
+    job = hook.wait_for_job(accepted.job_id, timeout=10, poll_interval=0.05)
+    assert hook.download(job.image_urls[0], tmp_path / "poster.png").bytes > 0
+
+    async def ask() -> str:
+        async with await ApiframeHook().async_client() as client:
+            return (await client.get_job(job.id)).status
+
+    assert asyncio.run(ask()) == "COMPLETED"
 
 
 def test_the_form_of_airflow_2_has_the_fields_of_the_metadata():

@@ -5,11 +5,11 @@ import datetime
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, TaskDeferred, task
 
-from airflow_provider_apiframe.api.errors import JobFailedError, ServiceUnavailableError
+from airflow_provider_apiframe.api.errors import ConnectionFailedError, JobFailedError, JobTimeoutError, ServiceUnavailableError
 from airflow_provider_apiframe.api.models import FluxParams
 from airflow_provider_apiframe.failures import InvalidParameterError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError
 
 
 def operator(**arguments) -> FluxGenerateOperator:
@@ -33,7 +33,10 @@ WRONG = [
     ({"model": ""}, ["model=''", "flux-2-flex"]),
     ({"webhook_url": "ftp://example.com"}, ["webhook_url='ftp://example.com'", "http(s)"]),
     ({"webhook_events": ["done"]}, ["webhook_events=['done']", "completed"]),
+    ({"webhook_events": ["completed"]}, ["webhook_events=['completed']", "webhook_url"]),
+    ({"apiframe_conn_id": None}, ["apiframe_conn_id=None", "Airflow connection"]),
     ({"timeout": 0}, ["timeout=0", "above 0"]),
+    ({"timeout": "{{ params.timeout }}"}, ["timeout='{{ params.timeout }}'", "above 0"]),
     ({"poll_interval": "soon"}, ["poll_interval='soon'", "above 0"]),
 ]
 
@@ -42,13 +45,16 @@ WRONG = [
 def test_a_wrong_literal_is_refused_when_the_dag_is_read(arguments, said):
     with pytest.raises(InvalidParameterError) as caught:
         operator(**arguments)
-    for piece in said:
+    for piece in ("task 'poster': ", *said):
         assert piece in str(caught.value)
+
+
+NOT_TEMPLATED = {"timeout", "poll_interval", "webhook_events"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(arguments, said) for arguments, said in WRONG if not {"timeout", "poll_interval", "webhook_events"} & arguments.keys()],
+    [(arguments, said) for arguments, said in WRONG if not {*NOT_TEMPLATED, "apiframe_conn_id"} & arguments.keys()],
 )
 def test_the_same_is_refused_after_rendering_before_anything_is_sent(arguments, said, connected, ti):
     op = operator()
@@ -69,6 +75,19 @@ def test_an_invalid_parameter_is_a_value_error_that_airflow_does_not_retry():
 def test_what_mapped_tasks_share_is_checked_when_the_dag_is_read():
     with pytest.raises(InvalidParameterError, match="steps=80"):
         FluxGenerateOperator.partial(task_id="posters", flux_params={"steps": 80})
+
+
+@pytest.mark.parametrize(
+    ("expand", "said"),
+    [
+        (lambda partial: partial.expand(prompt=["a", ""]), "prompt=''"),
+        (lambda partial: partial.expand(prompt=["a"], flux_params=[{"step": 3}]), "did you mean 'steps'"),
+        (lambda partial: partial.expand_kwargs([{"prompt": "a"}, {"prompt": "b", "flux_params": {"step": 3}}]), "'steps'"),
+    ],
+)
+def test_what_is_mapped_over_literally_is_checked_when_the_dag_is_read(expand, said):
+    with dag(), pytest.raises(InvalidParameterError, match=said):
+        expand(FluxGenerateOperator.partial(task_id="posters"))
 
 
 def test_a_parameter_of_another_model_passes_where_the_model_is_mapped():
@@ -203,10 +222,24 @@ def test_execute_complete_reads_everything_from_the_event(ti):
     assert (result["job_id"], result["image_urls"], result["credit_cost"]) == ("j", ["https://cdn.example.com/1.png"], 7)
 
 
-@pytest.mark.parametrize("event", [None, {}, {"status": "timeout", "message": "job j was not finished at the deadline"}])
-def test_an_event_without_a_finished_job_fails_without_retry(event):
+@pytest.mark.parametrize("event", [None, {}, {"status": "finished"}, {"status": "error", "message": "bad key", "retry": False}])
+def test_an_event_that_nothing_can_be_made_of_fails_without_retry(event):
     with pytest.raises(AirflowFailException):
         operator().execute_complete({}, event)
+
+
+@pytest.mark.parametrize(
+    "event", [{"status": "timeout", "message": "late"}, {"status": "error", "message": "down", "retry": True}]
+)
+def test_an_event_that_a_retry_may_mend_is_left_to_airflows_retry(event):
+    with pytest.raises(JobWaitError):
+        operator().execute_complete({}, event)
+
+
+def test_a_deferred_result_has_the_prompt_that_was_sent_not_one_rendered_anew(ti):
+    op = operator(prompt="{{ range(9) | random }}")
+    job = {"id": "j", "status": "COMPLETED", "result": "https://cdn.example.com/1.png", "input": {"prompt": "a poster"}}
+    assert op.execute_complete({"ti": ti}, {"status": "finished", "job": job})["prompt"] == "a poster"
 
 
 def test_a_failed_job_is_refunded_and_may_be_retried(connected, ti):
@@ -217,11 +250,52 @@ def test_a_failed_job_is_refunded_and_may_be_retried(connected, ti):
     assert connected.state.credits_spent == 0
 
 
-def test_a_deadline_fails_without_retry_and_names_the_job(connected, ti):
+def test_a_retry_after_a_deadline_finds_the_job_again_and_pays_nothing(connected, ti):
     connected.configure(latency=3600)
-    with pytest.raises(AirflowFailException, match="not finished at the deadline") as caught:
-        operator(timeout=0.2).execute({"ti": ti})
-    assert f"ApiframeJobSensor(job_id={connected.state.jobs[0].id!r})" in str(caught.value)
+    ti.max_tries = 1
+    op = operator(timeout=0.2, retries=1)
+    with pytest.raises(JobTimeoutError) as caught:
+        op.execute({"ti": ti})
+    (job,) = connected.state.jobs
+    assert f"ApiframeJobSensor(job_id={job.id!r})" in str(caught.value)
+    ti.try_number = 2
+    with pytest.raises(JobTimeoutError, match=job.id):
+        op.execute({"ti": ti})
+    assert connected.state.jobs_paid == 1
+
+
+def test_a_retry_after_a_lost_answer_finds_the_job_and_takes_its_picture(connected, connect, ti):
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    connected.faults.next("generate", drop=True, applied=True)
+    ti.max_tries = 1
+    op = operator(retries=1)
+    with pytest.raises(ConnectionFailedError):
+        op.execute({"ti": ti})
+    ti.try_number = 2
+    assert op.execute({"ti": ti})["job_id"] == connected.state.jobs[0].id
+    assert connected.state.jobs_paid == 1
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_a_retry_after_failed_jobs_moves_on_to_a_new_one(dead, connected, ti):
+    ti.max_tries = dead
+    connected.configure(fail_rate=1)
+    op = operator(retries=dead)
+    for _ in range(dead):
+        with pytest.raises(JobFailedError):
+            op.execute({"ti": ti})
+        ti.try_number += 1
+    connected.configure(fail_rate=0)
+    assert op.execute({"ti": ti})["status"] == "COMPLETED"
+    assert (connected.state.jobs_created, connected.state.jobs_paid) == (dead + 1, 1)
+
+
+def test_clearing_a_task_makes_a_new_picture(connected, ti):
+    op = operator(retries=1)
+    ti.max_tries = 1
+    first = op.execute({"ti": ti})
+    ti.try_number, ti.max_tries = 2, 2  # as Airflow's clear does: the tries made plus retries
+    assert op.execute({"ti": ti})["job_id"] != first["job_id"]
 
 
 def test_an_outage_that_outlasts_the_repeats_is_left_to_airflows_retry(connected, connect, ti):

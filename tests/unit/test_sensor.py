@@ -10,8 +10,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_apiframe.api.errors import UnusableAnswerError
 from airflow_provider_apiframe.api.models import GenerateRequest
+from airflow_provider_apiframe.failures import InvalidParameterError
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
+from airflow_provider_apiframe.triggers.job import JobWaitError
 
 FINISHED = {"id": "j", "status": "COMPLETED", "result": "https://cdn.example.com/1.png"}
 
@@ -32,7 +34,7 @@ def test_it_pokes_until_the_job_is_finished_and_returns_the_pictures(connected, 
     job_id = submit()
     result = sensor(job_id=job_id).execute({"ti": ti})
     assert result["image_urls"] == [f"{connected.url}/images/{job_id}-1.png"]
-    assert (result["status"], result["prompt"], result["credit_cost"]) == ("COMPLETED", None, 12)
+    assert (result["status"], result["prompt"], result["credit_cost"]) == ("COMPLETED", "a poster", 12)
 
 
 def test_one_poke_is_one_request(connected, submit):
@@ -67,11 +69,26 @@ def test_an_unknown_job_fails_without_retry_and_says_whose_key_is_needed(connect
         sensor(job_id="00000000-0000-4000-8000-000000000000").execute({"ti": ti})
 
 
+@pytest.mark.parametrize("job_id", ["", "None", " ", None, 5])
+def test_a_job_id_that_is_none_is_refused_when_the_dag_is_read(job_id):
+    with pytest.raises(InvalidParameterError, match="task 'collect': job_id="):
+        sensor(job_id=job_id)
+
+
 @pytest.mark.parametrize("job_id", ["", "None", " "])
 def test_a_job_id_that_rendered_to_nothing_is_named(job_id, connected, ti):
+    op = sensor(job_id="{{ ti.xcom_pull('submit') }}")
+    op.job_id = job_id  # as rendering does
     with pytest.raises(AirflowFailException, match="job_id="):
-        sensor(job_id=job_id).execute({"ti": ti})
+        op.execute({"ti": ti})
     assert connected.state.requests == {}
+
+
+def test_a_rate_limit_does_not_hold_a_poke_up(connected, submit):
+    job_id = submit()
+    connected.faults.next("job", retry_after="3600")
+    assert not sensor(job_id=job_id).poke({}).is_done
+    assert connected.state.requests["job"] == 1
 
 
 def test_an_unusable_answer_is_left_to_airflows_retry_which_costs_nothing(connected, submit):
@@ -102,11 +119,19 @@ def test_it_resumes_with_the_job_in_the_event(ti):
     assert result["image_urls"] == ["https://cdn.example.com/1.png"]
 
 
+def test_never_fail_skips_a_deferred_wait_too(ti):
+    op = sensor(job_id="j", deferrable=True)
+    op.never_fail = True
+    with pytest.raises(AirflowSkipException):
+        op.execute_complete({"ti": ti}, {"status": "error", "message": "no key"})
+
+
 @pytest.mark.parametrize(
     ("soft_fail", "event", "expected"),
     [
         (False, {"status": "timeout", "message": "late"}, AirflowSensorTimeout),
         (True, {"status": "timeout", "message": "late"}, AirflowSkipException),
+        (False, {"status": "error", "message": "broken", "retry": True}, JobWaitError),
         (False, {"status": "error", "message": "no key"}, AirflowFailException),
         (True, {"status": "error", "message": "no key"}, AirflowSkipException),
         (False, {"status": "finished", "job": FINISHED | {"status": "FAILED"}}, AirflowFailException),

@@ -91,6 +91,23 @@ def test_an_error_that_waiting_cannot_mend_is_reported_at_once(connected, job_id
     assert connected.state.requests["job"] == 1
 
 
+def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(connected, job_id, monkeypatch):
+    async def broken(self):
+        raise RuntimeError("the secrets backend is down")
+
+    monkeypatch.setattr(ApiframeHook, "async_client", broken)
+    (event,) = events_of(trigger(job_id))
+    assert (event.payload["status"], event.payload["retry"]) == ("error", True)
+    assert "the secrets backend is down" in event.payload["message"]
+    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
+
+
+def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
+    connected.faults.next("job", body={"id": job_id, "status": "FAILED", "error": f"refused for {connected.api_key}"})
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["job"]["error"] == "refused for ***"
+
+
 def test_a_missing_connection_is_reported(connected, job_id, monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_APIFRAME_DEFAULT")
     (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 5, 1))

@@ -203,7 +203,7 @@ PERMANENT = [
     pytest.param(
         {"status": 404, "body": {"error": "Job not found"}},
         NotFoundError,
-        ["Job not found", "belongs to another user than the one whose API key connection 'mine' holds"],
+        ["Job not found", "it belongs to another user: use the key of the user that submitted it"],
         id="404",
     ),
     pytest.param(
@@ -235,7 +235,7 @@ TRANSIENT = [
         ["Apiframe's rate limit is reached", "It asks to wait 7 s"],
         id="429",
     ),
-    pytest.param({"status": 429}, RateLimitedError, ["It did not say how long to wait"], id="429 without Retry-After"),
+    pytest.param({"status": 429}, RateLimitedError, ["rate limit is reached"], id="429 without Retry-After"),
     pytest.param({"status": 408}, ServiceUnavailableError, ["Apiframe is not available", "answered 408"], id="408"),
     *[
         pytest.param(
@@ -651,7 +651,7 @@ def test_at_the_deadline_the_job_id_is_told_and_how_to_collect_it(client, sandbo
         sandbox.faults.next("job", **fault)
     error = caught(JobTimeoutError, client.wait_for_job, Wait(job_id, time.time() - 1, poll_interval=1))
     assert error.job_id == job_id
-    assert not error.transient
+    assert error.transient  # a retry of the task finds the job again
     for piece in (f"job {job_id} was not finished at the deadline", last_seen, f"ApiframeJobSensor(job_id='{job_id}')"):
         assert piece in str(error)
 

@@ -228,7 +228,9 @@ def test_a_job_is_read_from_the_names_of_the_api():
         created_at="2026-07-01T10:00:00.000Z",
         completed_at="2026-07-01T10:00:15.000Z",
         expired=False,
+        input={"prompt": "x"},
     )
+    assert read.prompt == "x"
 
 
 @pytest.mark.parametrize(("cost", "read"), [(12, 12), (0, 0), (None, None), (1.5, 1.5), ("a lot", None), ({}, None)])

@@ -37,12 +37,9 @@ BRANCHES = {
 }
 VALIDATORS = {model: jsonschema.Draft202012Validator(branch) for model, branch in BRANCHES.items()}
 PROMPTS = st.text(min_size=1, max_size=60).filter(str.strip)
-WEBHOOKS = st.fixed_dictionaries(
-    {},
-    optional={
-        "webhook_url": st.just("https://hooks.example/a?b=c"),
-        "webhook_events": st.lists(st.sampled_from(["progress", "completed", "failed"]), min_size=1, max_size=3),
-    },
+WEBHOOKS = st.just({}) | st.fixed_dictionaries(
+    {"webhook_url": st.just("https://hooks.example/a?b=c")},
+    optional={"webhook_events": st.lists(st.sampled_from(["progress", "completed", "failed"]), min_size=1, max_size=3)},
 )
 
 

@@ -261,7 +261,7 @@ def test_a_redirect_shows_no_key_that_its_address_holds():
         (b'{"message": "No such route"}', "No such route"),
         (b'{"error": "", "message": "No such route"}', "No such route"),
         (b'{"error": 5}', '{"error": 5}'),
-        (b"<html>\n <b>Oops</b>\n</html>", "<html> <b>Oops</b> </html>"),
+        (b"<html>\n <b>Oops</b>\n</html>", "Oops"),
         (b"", "(empty answer)"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"[1]", "[1]"),
