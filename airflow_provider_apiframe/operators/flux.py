@@ -210,8 +210,9 @@ def _checking_literals(base: type, shared: dict[str, Any]) -> type:
         __slots__ = ()
 
         def expand(self, **mapped: Any) -> Any:
+            others = {name: value for name, value in {"model": DEFAULT_MODEL, **shared}.items() if name not in mapped}
+            _check_literals(**others)
             for name, values in mapped.items():
-                others = {other: value for other, value in shared.items() if other not in mapped}
                 for value in values if isinstance(values, (list, tuple)) else ():
                     _check_literals(**others, **{name: value})
             return super().expand(**mapped)
@@ -219,7 +220,7 @@ def _checking_literals(base: type, shared: dict[str, Any]) -> type:
         def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
             for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
                 if isinstance(item, Mapping):
-                    _check_literals(**{**shared, **item})
+                    _check_literals(**{"model": DEFAULT_MODEL, **shared, **item})
             return super().expand_kwargs(kwargs, **options)
 
     return CheckingPartial

@@ -82,6 +82,7 @@ def test_what_mapped_tasks_share_is_checked_when_the_dag_is_read():
     [
         (lambda partial: partial.expand(prompt=["a", ""]), "prompt=''"),
         (lambda partial: partial.expand(prompt=["a"], flux_params=[{"step": 3}]), "did you mean 'steps'"),
+        (lambda partial: partial.expand(prompt=["a"], flux_params=[{"go_fast": True}]), "flux-2-flex does not take it"),
         (lambda partial: partial.expand_kwargs([{"prompt": "a"}, {"prompt": "b", "flux_params": {"step": 3}}]), "'steps'"),
     ],
 )

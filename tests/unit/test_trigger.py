@@ -113,3 +113,12 @@ def test_a_missing_connection_is_reported(connected, job_id, monkeypatch):
     (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 5, 1))
     assert event.payload["status"] == "error"
     assert "no connection 'nowhere'" in event.payload["message"]
+
+
+def test_the_row_that_airflow_stores_holds_the_arguments_and_no_key(connected):
+    from airflow.models.trigger import Trigger
+
+    waiting = trigger("j")
+    row = Trigger.from_object(waiting)
+    assert (row.classpath, dict(row.kwargs)) == waiting.serialize()
+    assert connected.api_key not in str(row.kwargs)
