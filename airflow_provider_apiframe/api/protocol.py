@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from airflow_provider_apiframe import __version__
 from airflow_provider_apiframe.api.answers import Response, read_answer
+from airflow_provider_apiframe.api.checks import check_job_id
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
     ConnectionFailedError,
@@ -33,7 +34,6 @@ from airflow_provider_apiframe.api.models import (
     JobAccepted,
     JobPage,
     ModelList,
-    check_job_id,
 )
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.waiting import RETRY_AFTER_CAP

@@ -10,11 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_apiframe._compat import with_outputs
 from airflow_provider_apiframe.api.catalog import DEFAULT_MODEL
-from airflow_provider_apiframe.api.models import (
-    FluxParams,
-    GenerateRequest,
-    Job,
-    JobAccepted,
+from airflow_provider_apiframe.api.checks import (
     check_conn_id,
     check_model,
     check_prompt,
@@ -24,6 +20,7 @@ from airflow_provider_apiframe.api.models import (
     flux_params_mapping,
     nearest_model,
 )
+from airflow_provider_apiframe.api.models import FluxParams, GenerateRequest, Job, JobAccepted
 from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook

@@ -17,8 +17,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_apiframe._compat import with_outputs
+from airflow_provider_apiframe.api.checks import check_job_id
 from airflow_provider_apiframe.api.errors import ApiframeError, UnusableAnswerError
-from airflow_provider_apiframe.api.models import Job, check_job_id
+from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.waiting import Wait
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook

@@ -9,6 +9,7 @@ from flux_strategies import model_and_params
 from hypothesis import given
 from pydantic import ValidationError
 
+from airflow_provider_apiframe.api.checks import nearest_model
 from airflow_provider_apiframe.api.errors import (
     InvalidRequestError,
     JobCancelledError,
@@ -24,7 +25,6 @@ from airflow_provider_apiframe.api.models import (
     JobAccepted,
     JobPage,
     ModelList,
-    nearest_model,
 )
 
 A, B = "https://cdn2.apiframe.ai/images/a-1.png", "https://cdn2.apiframe.ai/images/a-2.png"

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.answers import Response, error_in, read_answer
 from airflow_provider_apiframe.api.catalog import FLUX_MODELS
+from airflow_provider_apiframe.api.checks import PROMPT_MAX_LENGTH
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
 from airflow_provider_apiframe.api.flux_params import FluxParams, respelled
-from airflow_provider_apiframe.api.models import PROMPT_MAX_LENGTH, Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 jsonschema = pytest.importorskip("jsonschema")
