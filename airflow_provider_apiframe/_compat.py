@@ -31,7 +31,8 @@ def with_outputs(result: R, task: BaseOperator, context: Context) -> R:
     Airflow 3.0 (task SDK 1.0) fails a task with ``multiple_outputs`` when one of the values is None: its API refuses an XCom
     without a body. There the keys are pushed here, without those that are None; ``return_value`` is whole all the same.
     """
-    if _sdk_version.startswith("1.0.") and task.multiple_outputs and isinstance(result, dict):
+    wanted = task.multiple_outputs and task.do_xcom_push
+    if _sdk_version.startswith("1.0.") and wanted and isinstance(result, dict):
         task.multiple_outputs = False
         for key, value in result.items():
             if value is not None:

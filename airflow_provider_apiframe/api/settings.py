@@ -36,10 +36,11 @@ class ClientSettings:
 
     def redact(self, text: str) -> str:
         """Return *text* without the API key, and without anything that looks like one."""
-        return _without_keys(text.replace(self.api_key, "***") if self.api_key else text)
+        return without_keys(text.replace(self.api_key, "***") if self.api_key else text)
 
 
-def _without_keys(text: str) -> str:
+def without_keys(text: str) -> str:
+    """Return *text* without anything that looks like an API key."""
     return re.sub(r"afk_[A-Za-z0-9_-]+", "afk_***", text)
 
 
@@ -66,7 +67,7 @@ def checked_base_url(url: str, *, allow_http: bool = False, name: str = "the Api
     :raises ConfigurationError: another scheme, no host, http:// off this machine, or a host of the API's version 1.
     """
     text = url.strip()
-    shown = _without_keys(repr(url))
+    shown = without_keys(repr(url))
     try:
         if "://" not in text:
             text = f"{'http' if is_loopback(urlsplit(f'//{text}').hostname) else 'https'}://{text}"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.api.waiting import Wait
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
@@ -68,8 +69,8 @@ class ApiframeJobTrigger(BaseTrigger):
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
         text = (
-            f"The triggerer could not wait for Apiframe job {self.job_id}: {message} The job was accepted and goes on; "
-            f"collect it with ApiframeJobSensor(job_id={self.job_id!r})."
+            f"The triggerer could not wait for Apiframe job {self.job_id}: {without_keys(message).rstrip('.')}. The job was "
+            f"accepted and goes on; collect it with ApiframeJobSensor(job_id={self.job_id!r})."
         )
         return TriggerEvent({"status": "error", "message": text, "retry": retry})
 

@@ -202,6 +202,12 @@ def test_without_waiting_it_returns_the_accepted_job_at_once(connected, ti):
     assert result["job_id"] == ti.xcoms["job_id"] == connected.state.jobs[0].id
 
 
+def test_nothing_is_pushed_where_nothing_may_be(connected, ti):
+    result = operator(do_xcom_push=False).execute({"ti": ti})
+    assert ti.xcoms == {}
+    assert result["status"] == "COMPLETED"
+
+
 def test_deferrable_it_defers_with_an_absolute_deadline_and_no_secret(connected, ti):
     connected.configure(latency=3600)
     op = operator(deferrable=True, timeout=60, poll_interval=3)

@@ -93,12 +93,12 @@ def test_an_error_that_waiting_cannot_mend_is_reported_at_once(connected, job_id
 
 def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(connected, job_id, monkeypatch):
     async def broken(self):
-        raise RuntimeError("the secrets backend is down")
+        raise RuntimeError("the secrets backend is down, asked with afk_0123")
 
     monkeypatch.setattr(ApiframeHook, "async_client", broken)
     (event,) = events_of(trigger(job_id))
     assert (event.payload["status"], event.payload["retry"]) == ("error", True)
-    assert "the secrets backend is down" in event.payload["message"]
+    assert "the secrets backend is down, asked with afk_***. The job" in event.payload["message"]
     assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
 
 
