@@ -122,7 +122,10 @@ def error_in(target: str, response: Response, settings: ClientSettings) -> Apifr
         text = f"{context}. It does not exist, or it belongs to another user: use the key of the user that submitted it."
     elif status == 409:
         kind = ConflictError
-        text = f"The idempotency key was already used with another request. {context}. Nothing was sent again."
+        text = (
+            f"The idempotency key was already used with another request. {context}. Nothing was submitted under another key, for "
+            "the job of the first request is paid for: look for it at console.apiframe.ai."
+        )
     elif 300 <= status < 400:
         host = _host(response.headers.get("location", "")) or "another place"
         text = f"{context}. It is a redirect to {host}; it is not followed, for the API key must not travel there."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,15 +15,13 @@ import httpx
 import tenacity
 
 from airflow_provider_apiframe.api.answers import Response
-from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.protocol import Call, Protocol
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class AsyncApiframeClient:
@@ -57,12 +55,11 @@ class AsyncApiframeClient:
         call = self._protocol.generate(request, idempotency_key)
         try:
             return await self._send(call)
-        except InvalidRequestError as error:
-            other = self._protocol.respell(call, error)
-            if other is None:
-                raise
-            log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
-            return await self._send(other)
+        except (InvalidRequestError, ConflictError) as error:
+            for other in self._protocol.other_spellings(call, error):
+                with suppress(InvalidRequestError, ConflictError):
+                    return await self._send(other)
+            raise
 
     async def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
         """Return the job as it is now.

@@ -19,6 +19,8 @@ PROMPT_MAX_LENGTH = 2000
 
 WebhookEvent = Literal["progress", "completed", "failed"]
 
+_CREDITS: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)])
+
 
 def flux_params_mapping(value: FluxParams | Mapping[str, Any] | str | None) -> Mapping[str, Any]:
     """Return *value* as a mapping: a FluxParams, a mapping, None (empty), or text holding JSON or a Python literal.
@@ -129,6 +131,25 @@ def check_conn_id(conn_id: Any) -> str:
         return conn_id
     reason = "must be the id of an Airflow connection"
     raise InvalidRequestError(f"apiframe_conn_id={shortened(conn_id)}: {reason}", fields={"apiframe_conn_id": [reason]})
+
+
+def check_max_credits(credits: Any) -> float:
+    """Return *credits* as a number.
+
+    :raises InvalidRequestError: if it is no number, not finite, or not above 0.
+    """
+    return _checked(_CREDITS, "max_credits", credits, "must be a number of credits above 0")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return *value* if it is True or False. Text is neither: "False" would count as true.
+
+    :raises InvalidRequestError: naming the argument *name*.
+    """
+    if isinstance(value, bool):
+        return value
+    reason = "must be True or False"
+    raise InvalidRequestError(f"{name}={shortened(value)}: {reason}", fields={name: [reason]})
 
 
 def _checked(adapter: TypeAdapter[T], name: str, value: Any, reason: str) -> T:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -13,15 +13,13 @@ import requests
 import tenacity
 
 from airflow_provider_apiframe.api.answers import Response
-from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.protocol import API_KEY_HEADER, USER_AGENT, Call, Protocol
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class ApiframeSession(requests.Session):
@@ -98,12 +96,11 @@ class ApiframeClient:
         call = self._protocol.generate(request, idempotency_key)
         try:
             return self._send(call)
-        except InvalidRequestError as error:
-            other = self._protocol.respell(call, error)
-            if other is None:
-                raise
-            log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(error.fields))
-            return self._send(other)
+        except (InvalidRequestError, ConflictError) as error:
+            for other in self._protocol.other_spellings(call, error):
+                with suppress(InvalidRequestError, ConflictError):
+                    return self._send(other)
+            raise
 
     def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
         """Return the job as it is now.

@@ -9,6 +9,7 @@
     ├── InsufficientCreditsError     402: the team's balance is too low
     ├── NotFoundError                404: no such job, or another user's
     ├── ConflictError                409: the idempotency key was used with another body
+    ├── BudgetExceededError          the picture may cost more than its limit, or than the team has; nothing was sent
     ├── RequestRefusedError          any other 4xx, or a redirect
     ├── RateLimitedError             429                                   (transient)
     ├── ServiceUnavailableError      408 and 5xx                           (transient)
@@ -16,7 +17,7 @@
     ├── UnusableAnswerError          an answer came, but not what the API promises; keeps job id and raw answer
     ├── DownloadError                a picture could not be fetched
     └── JobError                     the job itself; keeps the job id
-        ├── JobFailedError           FAILED, refunded by the vendor        (transient)
+        ├── JobFailedError           FAILED, refunded by the vendor        (transient or not: see job_failures.py)
         ├── JobCancelledError        CANCELLED                             (transient)
         └── JobTimeoutError          still unfinished at the deadline      (transient)
 
@@ -25,6 +26,8 @@ what to do next. None of them contains the API key.
 """
 
 from __future__ import annotations
+
+from airflow_provider_apiframe.api.job_failures import FailureKind
 
 
 class ApiframeError(Exception):
@@ -113,6 +116,10 @@ class ConflictError(ApiframeError):
     """409: the idempotency key was already used with another body."""
 
 
+class BudgetExceededError(ApiframeError):
+    """The picture may cost more than it is allowed to, or than the team has. Nothing was submitted."""
+
+
 class RequestRefusedError(ApiframeError):
     """Another 4xx, or a redirect, which is never followed: the API key would travel along."""
 
@@ -190,9 +197,15 @@ class JobError(ApiframeError):
 
 
 class JobFailedError(JobError):
-    """The job ended FAILED; the vendor refunds it."""
+    """The job ended FAILED; the vendor refunds it. ``transient`` is set per instance, from the vendor's text.
 
-    transient = True
+    :ivar kind: "no_capacity", "refused_content", "invalid_request" or "unknown".
+    """
+
+    def __init__(self, message: str, *, job_id: str, kind: FailureKind, transient: bool) -> None:
+        super().__init__(message, job_id=job_id)
+        self.kind = kind
+        self.transient = transient
 
 
 class JobCancelledError(JobError):

@@ -8,6 +8,7 @@ to a strict reader.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -38,6 +39,7 @@ from airflow_provider_apiframe.api.errors import (
     UnusableAnswerError,
 )
 from airflow_provider_apiframe.api.flux_params import FluxParams, shortened
+from airflow_provider_apiframe.api.job_failures import failure_in
 
 __all__ = ["Account", "FluxParams", "GenerateRequest", "Job", "JobAccepted", "JobPage", "ModelInfo"]
 
@@ -145,9 +147,21 @@ class Job(_Answer):
     expired: _Flag = None
 
     @property
+    def dead(self) -> bool:
+        """Whether it ended without a picture: FAILED or CANCELLED."""
+        return self.status in ("FAILED", "CANCELLED")
+
+    @property
     def finished(self) -> bool:
         """Whether the status is COMPLETED, FAILED or CANCELLED."""
-        return self.status in ("COMPLETED", "FAILED", "CANCELLED")
+        return self.status == "COMPLETED" or self.dead
+
+    def created_before(self, moment: float) -> bool:
+        """Whether the API says that it was created before *moment*, in seconds since the epoch."""
+        try:
+            return datetime.fromisoformat(self.created_at or "").timestamp() < moment
+        except (ValueError, OverflowError):
+            return False
 
     @property
     def prompt(self) -> str | None:
@@ -163,13 +177,18 @@ class Job(_Answer):
     def require_pictures(self) -> Job:
         """Return this job if it is COMPLETED with at least one picture.
 
-        :raises JobFailedError: FAILED, with the vendor's text.
+        :raises JobFailedError: FAILED, with the vendor's text and what to do (see ``job_failures.py``).
         :raises JobCancelledError: CANCELLED.
         :raises UnusableAnswerError: COMPLETED without a recognisable link; keeps the raw result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason = self.error or "the API gave no reason"
-            raise JobFailedError(f"Apiframe job {self.id} FAILED: {reason}{self._charge()}", job_id=self.id)
+            reason, rule = self.error or "the API gave no reason", failure_in(self.error)
+            raise JobFailedError(
+                f"Apiframe job {self.id} FAILED: {reason.rstrip('.')}{self._charge()}. {rule.advice}",
+                job_id=self.id,
+                kind=rule.kind,
+                transient=rule.transient,
+            )
         if self.status == "CANCELLED":
             reason = f" ({self.error})" if self.error else ""
             raise JobCancelledError(f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}", job_id=self.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -22,6 +22,7 @@ from airflow_provider_apiframe.api.answers import Response, read_answer
 from airflow_provider_apiframe.api.checks import check_job_id
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
+    ConflictError,
     ConnectionFailedError,
     InvalidRequestError,
     RateLimitedError,
@@ -53,6 +54,9 @@ IDEMPOTENCY_KEY_MAX_LENGTH = 255  # OpenAPI parameter IdempotencyKey
 # Seconds. Full jitter below a bound that doubles, as the vendor's own SDK does it.
 BACKOFF_START = 0.5
 BACKOFF_CAP = 30.0
+# Seconds for a call with all its repeats and pauses: two pauses as long as they may be do not fit. What is left to do then is
+# Airflow's: its retry holds no worker slot while it waits.
+CALL_BUDGET = 600.0
 
 
 @dataclass(frozen=True)
@@ -106,20 +110,25 @@ class Protocol:
             )
         return self._submit(request.to_wire(), idempotency_key)
 
-    def respell(self, call: Call[JobAccepted], error: InvalidRequestError) -> Call[JobAccepted] | None:
-        """Return the submit in the other dialect if the API refused nothing but a spelling (see ``flux_params.py``).
+    def other_spellings(self, call: Call[JobAccepted], error: InvalidRequestError | ConflictError) -> Iterator[Call[JobAccepted]]:
+        """Yield the submit in the other dialect (see ``flux_params.py``), where that may be what the API wants.
 
-        The idempotency key stays the same: the refused request created nothing, and a later repeat must find the one job.
+        After a 400 it is, if nothing but a spelling was refused. After a 409 the key may have made its job in the other
+        spelling, before this call; which one was refused then is not known, so each is tried. The idempotency key stays the same
+        in all of them: a refused request created nothing, and a key makes one job.
         """
-        prefix = "fluxParams."
-        if not all(name.startswith(prefix) for name in error.fields):
-            return None
-        body = json.loads(call.request.body or b"{}")
-        refused = [name.removeprefix(prefix) for name in error.fields]
-        params = respelled(body.get("fluxParams", {}), refused, model=body.get("model"))
-        if params is None:
-            return None
-        return self._submit({**body, "fluxParams": params}, call.request.headers.get(IDEMPOTENCY_HEADER))
+        body, key = json.loads(call.request.body or b"{}"), call.request.headers.get(IDEMPOTENCY_HEADER)
+        params = body.get("fluxParams", {})
+        guesses: list[list[str]] = []
+        if isinstance(error, ConflictError):
+            guesses = [["aspect_ratio", "resolution"], ["aspect_ratio"], ["resolution"]] if key else []
+        elif all(name.startswith("fluxParams.") for name in error.fields):
+            guesses = [[name.removeprefix("fluxParams.") for name in error.fields]]
+        for refused in guesses:
+            other = respelled(params, refused, model=body.get("model"))
+            if other is not None:
+                log.info("The API refused a spelling (%s); submitting once more in its other one.", ", ".join(refused))
+                yield self._submit({**body, "fluxParams": other}, key)
 
     def _submit(self, body: dict[str, Any], idempotency_key: str | None) -> Call[JobAccepted]:
         headers = {"Content-Type": "application/json"}
@@ -194,8 +203,9 @@ class Protocol:
     def retrying(self, call: Call[Any]) -> dict[str, Any]:
         """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
 
-        Transient errors of a repeatable call are repeated, ``max_retries`` times, after :func:`pause_after` seconds. Without an
-        idempotency key a POST is repeated only after 429, which says that nothing was accepted.
+        Transient errors of a repeatable call are repeated after :func:`pause_after` seconds, ``max_retries`` times and within
+        ``CALL_BUDGET``; the last error then says so. Without an idempotency key a POST is repeated only after 429, which says
+        that nothing was accepted.
         """
 
         def may_repeat(error: BaseException) -> bool:
@@ -204,21 +214,42 @@ class Protocol:
             return call.repeatable and isinstance(error, ApiframeError) and error.transient
 
         def pause(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            return pause_after(state.attempt_number, getattr(error, "retry_after", None))
+            return pause_after(state.attempt_number, getattr(_error_of(state), "retry_after", None))
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            return state.attempt_number > self.settings.max_retries or _elapsed(state) + state.upcoming_sleep > CALL_BUDGET
 
         def report(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
             tries = f"try {state.attempt_number} of {self.settings.max_retries + 1}"
-            log.warning("%s; repeating in %.1f s (%s)", error, state.upcoming_sleep, tries)
+            log.warning("%s; repeating in %.1f s (%s)", _error_of(state), state.upcoming_sleep, tries)
+
+        def give_up(state: tenacity.RetryCallState) -> None:
+            error = _error_of(state)
+            tries = "once" if state.attempt_number == 1 else f"{state.attempt_number} times in {_elapsed(state):.0f} s"
+            why = ""
+            if state.attempt_number <= self.settings.max_retries:
+                why = f"; a pause of {state.upcoming_sleep:.0f} s more would exceed its budget of {CALL_BUDGET:g} s"
+            error.args = (f"{str(error).rstrip('.')}. Tried {tries}{why}.",)
+            raise error
 
         return {
             "before_sleep": report,
             "retry": tenacity.retry_if_exception(may_repeat),
             "wait": pause,
-            "stop": tenacity.stop_after_attempt(self.settings.max_retries + 1),
-            "reraise": True,
+            "stop": stop,
+            "retry_error_callback": give_up,
         }
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None, "tenacity asks after failures only"
+    return error
+
+
+def _elapsed(state: tenacity.RetryCallState) -> float:
+    # Pauses count in full even where a test lets none of them happen.
+    return max(state.seconds_since_start or 0.0, state.idle_for)
 
 
 def pause_after(attempt: int, asked: float | None) -> float:

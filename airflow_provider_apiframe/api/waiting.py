@@ -75,6 +75,15 @@ class Wait:
         return min(max(wanted, LEAST_INTERVAL), left)
 
 
+def keeps_running(job_id: str) -> str:
+    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
+    return (
+        f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. ApiframeJobSensor(job_id={job_id!r}) "
+        "collects it and pays nothing, and so does an automatic retry; clearing the task makes a new picture, unless it has "
+        "regenerate_on_clear=False."
+    )
+
+
 def checked_seconds(name: str, value: float) -> float:
     """Return *value* as a number of seconds above 0.
 

@@ -209,7 +209,7 @@ PERMANENT = [
     pytest.param(
         {"status": 409, "body": {"error": "Key used"}},
         ConflictError,
-        ["The idempotency key was already used with another request", "Key used", "Nothing was sent again"],
+        ["The idempotency key was already used with another request", "Key used", "Nothing was submitted under another key"],
         id="409",
     ),
     *[
@@ -455,8 +455,26 @@ def test_a_retry_after_with_a_date_is_waited_for(client, sandbox):
 
 def test_max_retries_of_0_asks_once(connect, sandbox):
     sandbox.faults.next("me", status=503)
-    caught(ServiceUnavailableError, connect(max_retries=0).get_account)
+    error = caught(ServiceUnavailableError, connect(max_retries=0).get_account)
     assert sandbox.state.requests["me"] == 1
+    assert str(error).endswith("Tried once.")
+
+
+@pytest.mark.parametrize("call", ["get_account", "submit"])
+def test_a_call_ends_when_the_next_pause_would_exceed_its_budget_and_says_so(connect, sandbox, call):
+    sandbox.faults.next("any", status=503, retry_after=250, times=5)
+    client = connect(max_retries=4)
+    ask = client.get_account if call == "get_account" else lambda: client.generate(a_request(), "key-1")
+    error = caught(ServiceUnavailableError, ask)
+    assert client.pauses == [250, 250]
+    assert str(error).endswith("Tried 3 times in 500 s; a pause of 250 s more would exceed its budget of 600 s.")
+    assert (error.status_code, error.retry_after) == (503, 250)
+    assert sandbox.state.jobs_created == 0
+
+
+def test_a_call_that_used_up_its_repeats_says_how_often_it_was_tried(connect, sandbox):
+    sandbox.faults.next("me", drop=True, times=3)
+    assert "Tried 3 times in " in str(caught(ConnectionFailedError, connect(max_retries=2).get_account))
 
 
 # Paid once
@@ -477,6 +495,29 @@ def test_a_lost_answer_is_asked_again_with_the_same_key_and_creates_one_job(clie
     accepted = client.generate(a_request(), "key-1")
     assert [job.id for job in sandbox.state.jobs] == [accepted.job_id]
     assert (sandbox.state.jobs_created, sandbox.state.replays, len(client.pauses)) == (1, 1, 1)
+
+
+def test_a_key_that_made_its_job_in_the_other_spelling_gives_that_job(connect, elsewhere):
+    conflict = (409, {}, b'{"error": "Idempotency key used with another body"}')
+    elsewhere.answers = [conflict, conflict, (202, {}, b'{"jobId": "j-1"}')]
+    accepted = connect(base_url=elsewhere.url).generate(a_request(resolution="1 MP", width=512, height=512), "key-1")
+    assert accepted.job_id == "j-1"
+    sent = [json.loads(seen.body)["fluxParams"] for seen in elsewhere.requests]
+    size = {"width": 512, "height": 512}
+    assert sent == [
+        {**size, "aspect_ratio": "custom", "resolution": "1 MP"},
+        {**size, "resolution": "1MP"},
+        {**size, "resolution": "1 MP"},
+    ]
+    assert {seen.headers["idempotency-key"] for seen in elsewhere.requests} == {"key-1"}
+
+
+@pytest.mark.parametrize(("key", "asked"), [("key-1", 2), (None, 1)])
+def test_a_conflict_never_ends_in_a_submit_under_another_key(connect, elsewhere, key, asked):
+    elsewhere.answers = [(409, {}, b'{"error": "Conflict"}')] * 5
+    error = caught(ConflictError, connect(base_url=elsewhere.url).generate, a_request(resolution="1 MP"), key)
+    assert "already used with another request" in str(error)
+    assert [seen.headers.get("idempotency-key") for seen in elsewhere.requests] == [key] * asked
 
 
 def test_every_repeat_sends_the_same_bytes_and_key(connect, elsewhere):
