@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from airflow_provider_apiframe.api.models import GenerateRequest, Job, JobAccepted
+from airflow_provider_apiframe.api.models import Job
 
 
 class ImageResult(TypedDict):
@@ -23,8 +23,8 @@ class FluxResult(TypedDict):
     """What ``FluxGenerateOperator`` and ``ApiframeJobSensor`` return.
 
     ``prompt`` is the one that was sent, None where neither the task nor the API knows it. ``credit_cost`` is in credits, None
-    when the API did not say. Times are ISO 8601 text. ``reused`` says that the picture was made for something else before; this
-    version never does that.
+    when the API did not say. Times are ISO 8601 text. ``reused`` says that an earlier try had submitted the job, so that this one
+    paid nothing.
     """
 
     job_id: str
@@ -39,12 +39,13 @@ class FluxResult(TypedDict):
     reused: bool
 
 
-def result_of(job: Job, *, prompt: str | None = None, model: str | None = None) -> FluxResult:
+def result_of(job: Job, *, prompt: str | None = None, model: str | None = None, reused: bool = False) -> FluxResult:
     """Return the XCom value of a job, finished or not.
 
     :param prompt: the rendered prompt, in case the answer does not say what was sent. A template that gives another text each
         time has given one again when a task resumes.
     :param model: the model that was asked for, in case the answer does not name it.
+    :param reused: whether an earlier try had submitted the job.
     """
     return FluxResult(
         job_id=job.id,
@@ -59,10 +60,5 @@ def result_of(job: Job, *, prompt: str | None = None, model: str | None = None) 
         credit_cost=job.credit_cost,
         created_at=job.created_at,
         completed_at=job.completed_at,
-        reused=False,
+        reused=reused,
     )
-
-
-def result_of_submit(accepted: JobAccepted, request: GenerateRequest) -> FluxResult:
-    """Return the XCom value of a job that nobody waits for: its id, and no pictures yet."""
-    return result_of(Job(id=accepted.job_id, status=accepted.status), prompt=request.prompt, model=request.model)

@@ -1,32 +1,40 @@
 """What makes a picture paid once: the idempotency key of a submit is derived, not stored.
 
 Airflow runs code more than once, and every accepted submit costs credits. The API answers a repeated key with the first job, for
-24 hours, so the key decides what is paid. Its invariants:
+24 hours, so the key decides what is paid. Invariants, which nothing may relax:
 
 - All automatic retries of a task instance have the same key: ``try_number`` is not part of it.
 - Another task, run, map index or request body has another key.
-- A task that is cleared by hand starts a new series and makes a new picture.
-- A job that ended without a picture is refunded, and the next generation has another key.
-- Nothing of the prompt can be read from it.
+- A task that is cleared by hand starts a new series and makes a new picture, unless it is told to keep the one it has.
+- A job that ended without a picture is refunded, and the next generation has another key. A try looks at the generations of all
+  tries before it, and adds one at most.
+- What is noted about a job adds to the key (it lasts longer than 24 hours) and never stands in for it: without a note everything
+  above holds.
+- Nothing of the prompt can be read from a key or a note.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_apiframe.api.models import GenerateRequest
 
 
+def fingerprint(request: GenerateRequest) -> str:
+    """Return the SHA-256 of the request's body: 64 hexadecimal characters."""
+    return _sha256(json.dumps(request.to_wire(), sort_keys=True))
+
+
 @dataclass(frozen=True)
 class Series:
-    """The tries of one task instance since it was last cleared.
+    """The tries of one task instance that want one and the same picture.
 
     :param identity: dag_id, run_id, task_id and map_index.
-    :param number: 0, or the try number at the last clear. It is Airflow's own arithmetic: clearing sets ``max_tries`` to the
-        tries made plus ``retries``.
+    :param number: 0, or the try number at the last clear.
     :param earlier_tries: tries of the series before this one. Each of them made one job at most.
     """
 
@@ -35,9 +43,16 @@ class Series:
     earlier_tries: int
 
     @classmethod
-    def of(cls, ti: Any, retries: int) -> Series:
-        """Return the series that a running task instance belongs to; *retries* is its task's argument."""
-        number = ti.max_tries - retries
+    def of(cls, ti: Any, retries: int, *, regenerate_on_clear: bool = True) -> Series:
+        """Return the series that a running task instance belongs to.
+
+        :param ti: the task instance.
+        :param retries: the argument of its task.
+        :param regenerate_on_clear: False makes one series of all tries, from before a clear and after it.
+        """
+        # Airflow's own arithmetic: clearing sets max_tries to the tries made plus retries. Less than 0 comes out when somebody
+        # raised retries between two tries; that is no clear.
+        number = max(0, ti.max_tries - retries) if regenerate_on_clear else 0
         return cls((ti.dag_id, ti.run_id, ti.task_id, ti.map_index), number, max(0, ti.try_number - number - 1))
 
     def key(self, request: GenerateRequest, generation: int) -> str:
@@ -45,8 +60,41 @@ class Series:
 
         :param generation: how many jobs of this series for this request ended FAILED or CANCELLED.
         """
-        body = json.dumps(request.to_wire(), sort_keys=True)
-        return _sha256(json.dumps([*self.identity, self.number, _sha256(body), generation]))
+        return _sha256(json.dumps([*self.identity, self.number, fingerprint(request), generation]))
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a try notes about the job it got, for the tries after it.
+
+    :param job_id: the job.
+    :param fingerprint: of the request it was made for.
+    :param series: the number of the series it belongs to.
+    :param generation: its generation.
+    """
+
+    job_id: str
+    fingerprint: str
+    series: int
+    generation: int
+
+    @classmethod
+    def read(cls, value: Any) -> Note | None:
+        """Return the note that :meth:`as_json` made, None for anything else."""
+        try:
+            return cls(**value) if isinstance(value, Mapping) else None
+        except TypeError:
+            return None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the note as JSON scalars."""
+        return asdict(self)
+
+
+def was_cleared(ti: Any, retries: int) -> bool:
+    """Return whether a task instance was cleared by hand since it was made; for one that does not say, False."""
+    max_tries = getattr(ti, "max_tries", None)
+    return isinstance(max_tries, int) and max_tries > retries
 
 
 def _sha256(text: str) -> str:

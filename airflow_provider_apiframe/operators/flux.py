@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,8 @@ from airflow_provider_apiframe._compat import with_outputs
 from airflow_provider_apiframe.api.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.checks import (
     check_conn_id,
+    check_flag,
+    check_max_credits,
     check_model,
     check_prompt,
     check_webhook_events,
@@ -20,17 +23,22 @@ from airflow_provider_apiframe.api.checks import (
     flux_params_mapping,
     nearest_model,
 )
-from airflow_provider_apiframe.api.models import FluxParams, GenerateRequest, Job, JobAccepted
-from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
+from airflow_provider_apiframe.api.models import FluxParams, GenerateRequest, Job
+from airflow_provider_apiframe.api.waiting import Wait, checked_seconds, keeps_running
+from airflow_provider_apiframe.budget import check_budget, report_credits
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.late import is_late
-from airflow_provider_apiframe.results import FluxResult, result_of, result_of_submit
-from airflow_provider_apiframe.spending import Series
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in
+from airflow_provider_apiframe.results import FluxResult, result_of
+from airflow_provider_apiframe.spending import Note, Series, fingerprint, was_cleared
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in, was_reused
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+
+NOTE_KEY = "apiframe_job"
+"""Under this key a :class:`~airflow_provider_apiframe.spending.Note` lies in the task state store (Airflow 3.3+)."""
 
 
 class FluxGenerateOperator(BaseOperator):
@@ -49,7 +57,12 @@ class FluxGenerateOperator(BaseOperator):
         with ``ApiframeJobSensor``.
     :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the job, > 0, default 2.
-    :param timeout: seconds from acceptance until the task gives up waiting, > 0, default 600. The job goes on.
+    :param timeout: seconds from acceptance until the try gives up waiting, > 0, default 600. The job goes on; a retry finds it
+        again, and waits as long.
+    :param regenerate_on_clear: whether clearing the task by hand makes a new picture (default), which is paid for. False gives
+        the picture that was made already; links of an old one may be dead.
+    :param max_credits: credits the picture may cost, > 0; default: no limit. Checked before anything is submitted, against the
+        most that the vendor's catalogue says the model may cost, and that against the team's balance.
     :param webhook_url: http(s) URL that Apiframe calls when the job ends, besides this task's own waiting. Templated.
     :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and failed.
     :returns: a :class:`airflow_provider_apiframe.results.FluxResult`; each of its keys is an XCom of its own as well, so
@@ -63,6 +76,7 @@ class FluxGenerateOperator(BaseOperator):
     template_fields: Sequence[str] = ("prompt", "model", "flux_params", "webhook_url", "apiframe_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"flux_params": "json"}
     ui_color = "#efe4fb"
+    _job_id: str | None = None  # of this try, for on_kill
 
     def __init__(
         self,
@@ -75,6 +89,8 @@ class FluxGenerateOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 2.0,
         timeout: float = 600.0,
+        regenerate_on_clear: bool = True,
+        max_credits: float | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
         **kwargs: Any,
@@ -88,6 +104,8 @@ class FluxGenerateOperator(BaseOperator):
             apiframe_conn_id=apiframe_conn_id,
             poll_interval=poll_interval,
             timeout=timeout,
+            regenerate_on_clear=regenerate_on_clear,
+            max_credits=max_credits,
             webhook_url=webhook_url,
             webhook_events=webhook_events,
         )
@@ -99,6 +117,8 @@ class FluxGenerateOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = float(poll_interval)
         self.timeout = float(timeout)
+        self.regenerate_on_clear = regenerate_on_clear
+        self.max_credits = None if max_credits is None else float(max_credits)
         self.webhook_url = webhook_url
         self.webhook_events = webhook_events
 
@@ -119,37 +139,89 @@ class FluxGenerateOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with failing_for_good():
             request = self._request()
-            accepted = self._submit(request, Series.of(context["ti"], self.retries or 0))
+            job, reused = self._submit(request, context)
             if self.do_xcom_push:
-                context["ti"].xcom_push(key="job_id", value=accepted.job_id)
+                context["ti"].xcom_push(key="job_id", value=job.id)
             if not self.wait_for_completion:
-                return with_outputs(result_of_submit(accepted, request), self, context)
-            wait = Wait.lasting(accepted.job_id, timeout=self.timeout, poll_interval=self.poll_interval)
+                return with_outputs(result_of(job, prompt=request.prompt, model=request.model, reused=reused), self, context)
+            if job.finished:
+                return self._delivered(job, context, reused=reused)
+            wait = Wait.lasting(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
             if self.deferrable:
-                self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
-            return self._delivered(self.hook.client.wait_for_job(wait), context)
+                trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, reused=reused)
+                self.defer(trigger=trigger, method_name="execute_complete")
+            return self._delivered(self.hook.client.wait_for_job(wait), context, reused=reused)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
         """Resume after the trigger fired."""
         with failing_for_good():
-            return self._delivered(job_in(event), context)
+            job = job_in(event)
+            self._job_id = job.id
+            return self._delivered(job, context, reused=was_reused(event))
 
-    def _submit(self, request: GenerateRequest, series: Series) -> JobAccepted:
-        """Submit, or find the job of an earlier try again: the key is the same, so nothing is paid twice.
+    def on_kill(self) -> None:
+        """Say which job goes on and how to collect it: Apiframe has no way to cancel one."""
+        if self._job_id is None:
+            self.log.warning("Stopped before Apiframe named a job. If it accepted one, a retry of this task finds it again")
+        else:
+            self.log.warning(keeps_running(self._job_id))
 
-        A retry reads the job's true state before it trusts the repeat's answer; after a job that ended without a picture, and
-        was refunded, it moves on to the next key.
+    def _submit(self, request: GenerateRequest, context: Context) -> tuple[Job, bool]:
+        """Return the job for *request*, submitted now or by an earlier try, and whether it was an earlier one.
+
+        What earlier tries may have submitted is submitted again with the same keys, one generation after the other: where there
+        is a job, that gives the job and costs nothing. Its true state is read, for a repeat's answer may be old. Only the
+        generation after all tries is surely new.
         """
-        for generation in range(series.earlier_tries):
+        began = time.time()
+        series = Series.of(context["ti"], self.retries or 0, regenerate_on_clear=self.regenerate_on_clear)
+        store = context.get("task_state_store")  # Airflow 3.3+
+        generation = 0
+        if note := self._note_of_earlier_try(request, series, context):
+            job = self.hook.get_job(note.job_id)
+            if not job.dead:
+                return self._reattached(job)
+            generation = note.generation + 1
+        if self.max_credits is not None:
+            check_budget(self.hook, request.model, self.max_credits, balance=series.earlier_tries == 0)
+        while True:
             accepted = self.hook.generate_image(request, series.key(request, generation))
-            job = self.hook.get_job(accepted.job_id)
-            if job.status not in ("FAILED", "CANCELLED"):
-                self.log.info("Apiframe accepted job %s in this or an earlier try; it is %s", job.id, job.status)
-                return accepted
-            self.log.info("Job %s of an earlier try is %s; moving on", job.id, job.status)
-        accepted = self.hook.generate_image(request, series.key(request, series.earlier_tries))
-        self.log.info("Apiframe accepted job %s (%s) for model %s", accepted.job_id, accepted.status, request.model)
-        return accepted
+            self._job_id = accepted.job_id
+            if store is not None:
+                store.set(NOTE_KEY, Note(accepted.job_id, fingerprint(request), series.number, generation).as_json())
+            job = Job(id=accepted.job_id, status=accepted.status)
+            if generation < series.earlier_tries:
+                job = self.hook.get_job(accepted.job_id)
+                if job.dead:
+                    self.log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
+                    generation += 1
+                    continue
+                if job.created_before(began):
+                    return self._reattached(job)
+            self.log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
+            return job, False
+
+    def _note_of_earlier_try(self, request: GenerateRequest, series: Series, context: Context) -> Note | None:
+        store = context.get("task_state_store")
+        if store is None or context["ti"].try_number == 1:
+            return None
+        note = Note.read(store.get(NOTE_KEY))
+        if note is None or (self.regenerate_on_clear and note.series != series.number):
+            return None
+        if note.fingerprint != fingerprint(request):
+            self.log.warning(
+                "Another request than the one of job %s, which an earlier try submitted: this pays for another picture. A "
+                "template that gives another value on each try (a random number, the time) does that, and so does a change of "
+                "the DAG",
+                note.job_id,
+            )
+            return None
+        return note
+
+    def _reattached(self, job: Job) -> tuple[Job, bool]:
+        self._job_id = job.id
+        self.log.info("This try re-attached to job %s of an earlier try, nothing paid; it is %s", job.id, job.status)
+        return job, True
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(
@@ -163,12 +235,13 @@ class FluxGenerateOperator(BaseOperator):
             self.log.warning("Model %r is not one this provider knows; did you mean %r?", request.model, near)
         return request
 
-    def _delivered(self, job: Job, context: Context) -> FluxResult:
+    def _delivered(self, job: Job, context: Context, *, reused: bool) -> FluxResult:
         job.require_pictures()
         if job.expired:
             self.log.warning("The pictures of job %s have expired; their links may be dead", job.id)
         self.log.info("Job %s gave %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
-        return with_outputs(result_of(job, prompt=self.prompt, model=self.model), self, context)
+        report_credits(job, self.max_credits, counted_before=reused and was_cleared(context.get("ti"), self.retries or 0))
+        return with_outputs(result_of(job, prompt=self.prompt, model=self.model, reused=reused), self, context)
 
 
 def _check_literals(**arguments: Any) -> None:
@@ -176,7 +249,13 @@ def _check_literals(**arguments: Any) -> None:
 
     :raises InvalidParameterError: naming the argument, its value and what is allowed.
     """
-    never_late = {"poll_interval", "timeout", "webhook_events"}  # no template fields: nothing would render them
+    never_late = {
+        "poll_interval",
+        "timeout",
+        "regenerate_on_clear",
+        "max_credits",
+        "webhook_events",
+    }  # no template fields: nothing would render them
     known = {name: value for name, value in arguments.items() if name in never_late or not is_late(value)}
     with failing_for_good(task_id=arguments.get("task_id")):
         if "prompt" in known:
@@ -198,6 +277,10 @@ def _check_literals(**arguments: Any) -> None:
         for name in ("poll_interval", "timeout"):
             if name in known:
                 checked_seconds(name, known[name])
+        if "regenerate_on_clear" in known:
+            check_flag("regenerate_on_clear", known["regenerate_on_clear"])
+        if known.get("max_credits") is not None:
+            check_max_credits(known["max_credits"])
 
 
 def _checking_literals(base: type, shared: dict[str, Any]) -> type:

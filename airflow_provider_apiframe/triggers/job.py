@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.api.waiting import Wait
+from airflow_provider_apiframe.api.waiting import Wait, keeps_running
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 
@@ -26,31 +26,33 @@ class ApiframeJobTrigger(BaseTrigger):
     :param apiframe_conn_id: id of the Airflow connection.
     :param deadline: seconds since the epoch; absolute, so that a restarted triggerer neither extends nor loses it.
     :param poll_interval: seconds between two requests.
+    :param reused: whether an earlier try of the task submitted the job; passed on to the event.
     """
 
-    def __init__(self, job_id: str, apiframe_conn_id: str, deadline: float, poll_interval: float) -> None:
+    def __init__(self, job_id: str, apiframe_conn_id: str, deadline: float, poll_interval: float, reused: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id
         self.deadline = deadline
         self.poll_interval = poll_interval
+        self.reused = reused
 
     @classmethod
-    def of(cls, wait: Wait, apiframe_conn_id: str) -> ApiframeJobTrigger:
+    def of(cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer."""
-        return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval)
+        return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval, reused)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments for the trigger's row."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "job_id": self.job_id,
-                "apiframe_conn_id": self.apiframe_conn_id,
-                "deadline": self.deadline,
-                "poll_interval": self.poll_interval,
-            },
-        )
+        arguments: dict[str, Any] = {
+            "job_id": self.job_id,
+            "apiframe_conn_id": self.apiframe_conn_id,
+            "deadline": self.deadline,
+            "poll_interval": self.poll_interval,
+        }
+        if self.reused:
+            arguments["reused"] = True
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and yield the one event."""
@@ -65,7 +67,11 @@ class ApiframeJobTrigger(BaseTrigger):
             self.log.exception("Waiting for job %s broke", self.job_id)
             yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
-            yield TriggerEvent({"status": "finished", "job": job.model_dump(mode="json")})
+            yield TriggerEvent({"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused})
+
+    async def on_kill(self) -> None:
+        """Say that the job goes on and how to collect it, after somebody cleared or marked the task. Airflow 3.3+ calls it."""
+        self.log.warning(keeps_running(self.job_id))
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
         text = (
@@ -99,3 +105,8 @@ def job_in(event: Mapping[str, Any] | None) -> Job:
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
     raise JobWaitError(str(message), timed_out=timed_out, transient=timed_out or bool(event.get("retry")))
+
+
+def was_reused(event: Mapping[str, Any] | None) -> bool:
+    """Return whether an earlier try of the task submitted the job in an event of the trigger."""
+    return bool((event or {}).get("reused"))

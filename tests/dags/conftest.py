@@ -49,6 +49,11 @@ class Run:
     def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
         return [_json(value) for name, value in self._select("key, value", "xcom", task_id) if name == key]
 
+    def stored(self, task_id: str, key: str) -> Any:
+        """What a task noted in the task state store (Airflow 3.3)."""
+        (value,) = [value for name, value in self._select("key, value", "task_state_store", task_id) if name == key]
+        return _json(value)
+
     def _select(self, columns: str, table: str, task_id: str) -> list[tuple[Any, ...]]:
         where = "dag_id = ? AND run_id = ? AND task_id = ?"
         with closing(sqlite3.connect(DATABASE)) as database:

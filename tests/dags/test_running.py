@@ -34,6 +34,8 @@ def test_a_wrong_parameter_is_a_dag_import_error(arguments, said, import_errors)
         ("prompt", "prompt=\"{{ '' }}\"", 1),
         ("connection", 'prompt="a poster", apiframe_conn_id="nowhere"', 1),
         ("failed_job", 'prompt="a poster [fail: no luck]"', 2),
+        ("refused_content", 'prompt="a poster [fail: NSFW content detected]"', 1),
+        ("budget", 'prompt="a poster", max_credits=1', 1),
     ],
 )
 def test_only_what_a_retry_may_mend_is_retried(name, arguments, tries, connected, run_dag):
@@ -62,6 +64,44 @@ def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, conne
     )
     assert (run.states("poster"), run.tries("poster")) == (["success"], [2])
     assert run.xcom("poster", "job_id") == connected.state.jobs[0].id
+    assert run.xcom("poster")["reused"] is True
+    assert connected.state.jobs_paid == 1
+
+
+def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
+    pytest.importorskip("airflow.models.task_state_store", reason="the task state store came with Airflow 3.3")
+    run = run_dag(
+        "noted",
+        f"""{HEAD}
+    with DAG("noted", schedule=None):
+        FluxGenerateOperator(task_id="poster", prompt="a poster", poll_interval=0.05)
+    """,
+    )
+    assert run.stored("poster", "apiframe_job")["job_id"] == run.xcom("poster", "job_id")
+
+
+def test_the_retry_policy_waits_an_outage_out(connected, connect, run_dag):
+    pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="retry policies came with Airflow 3.3")
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    connected.faults.next("generate", status=503, times=2)
+    run = run_dag(
+        "waits_it_out",
+        f"""{HEAD}
+    from datetime import timedelta
+    from airflow_provider_apiframe.retry_policy import ApiframeRetryPolicy
+
+    with DAG("waits_it_out", schedule=None):
+        FluxGenerateOperator(
+            task_id="poster",
+            prompt="a poster",
+            poll_interval=0.05,
+            retries=2,
+            retry_delay=timedelta(hours=1),
+            retry_policy=ApiframeRetryPolicy(pause=timedelta(seconds=0.1)),
+        )
+    """,
+    )
+    assert (run.states("poster"), run.tries("poster")) == (["success"], [3])
     assert connected.state.jobs_paid == 1
 
 

@@ -36,6 +36,9 @@ WRONG = [
     ({"webhook_events": ["completed"]}, ["webhook_events=['completed']", "webhook_url"]),
     ({"apiframe_conn_id": None}, ["apiframe_conn_id=None", "Airflow connection"]),
     ({"timeout": 0}, ["timeout=0", "above 0"]),
+    ({"max_credits": 0}, ["max_credits=0", "above 0"]),
+    ({"max_credits": "a lot"}, ["max_credits='a lot'", "number of credits"]),
+    ({"regenerate_on_clear": "False"}, ["regenerate_on_clear='False'", "True or False"]),
     ({"timeout": "{{ params.timeout }}"}, ["timeout='{{ params.timeout }}'", "above 0"]),
     ({"poll_interval": "soon"}, ["poll_interval='soon'", "above 0"]),
 ]
@@ -49,7 +52,7 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_read(arguments, said):
         assert piece in str(caught.value)
 
 
-NOT_TEMPLATED = {"timeout", "poll_interval", "webhook_events"}
+NOT_TEMPLATED = {"timeout", "max_credits", "regenerate_on_clear", "poll_interval", "webhook_events"}
 
 
 @pytest.mark.parametrize(
@@ -283,28 +286,6 @@ def test_a_retry_after_a_lost_answer_finds_the_job_and_takes_its_picture(connect
     assert connected.state.jobs_paid == 1
 
 
-@pytest.mark.parametrize("dead", [1, 2])
-def test_a_retry_after_failed_jobs_moves_on_to_a_new_one(dead, connected, ti):
-    ti.max_tries = dead
-    connected.configure(fail_rate=1)
-    op = operator(retries=dead)
-    for _ in range(dead):
-        with pytest.raises(JobFailedError):
-            op.execute({"ti": ti})
-        ti.try_number += 1
-    connected.configure(fail_rate=0)
-    assert op.execute({"ti": ti})["status"] == "COMPLETED"
-    assert (connected.state.jobs_created, connected.state.jobs_paid) == (dead + 1, 1)
-
-
-def test_clearing_a_task_makes_a_new_picture(connected, ti):
-    op = operator(retries=1)
-    ti.max_tries = 1
-    first = op.execute({"ti": ti})
-    ti.try_number, ti.max_tries = 2, 2  # as Airflow's clear does: the tries made plus retries
-    assert op.execute({"ti": ti})["job_id"] != first["job_id"]
-
-
 def test_an_outage_that_outlasts_the_repeats_is_left_to_airflows_retry(connected, connect, ti):
     connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
     connected.faults.next("generate", status=503)
@@ -362,3 +343,31 @@ def test_a_webhook_is_passed_on(connected, ti):
     operator(wait_for_completion=False, **arguments).execute({"ti": ti})
     body = connected.state.jobs[0].input
     assert (body["webhookUrl"], body["webhookEvents"]) == ("http://127.0.0.1:9/hook", ["completed"])
+
+
+# Killed, marked or timed out
+
+
+def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(connected, ti, caplog, capfd):
+    connected.configure(latency=3600)
+    op = operator(timeout=0.1)
+    with pytest.raises(JobTimeoutError):
+        op.execute({"ti": ti})
+    op.on_kill()
+    said = caplog.text + "".join(capfd.readouterr())
+    (job,) = connected.state.jobs
+    assert f"job {job.id} keeps running and is paid for. ApiframeJobSensor(job_id={job.id!r})" in said
+    assert "cannot cancel" in said
+
+
+def test_on_kill_before_a_job_is_known_does_not_pretend_that_there_is_none(caplog, capfd):
+    operator().on_kill()
+    assert "If it accepted one, a retry of this task finds it again" in caplog.text + "".join(capfd.readouterr())
+
+
+def test_on_kill_of_a_resumed_task_names_its_job(ti, caplog, capfd):
+    op = operator()
+    with pytest.raises(JobFailedError):
+        op.execute_complete({"ti": ti}, {"status": "finished", "job": {"id": "j-1", "status": "FAILED"}})
+    op.on_kill()
+    assert "job j-1 keeps running" in caplog.text + "".join(capfd.readouterr())

@@ -9,7 +9,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_apiframe.api.models import GenerateRequest
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in, was_reused
 
 
 def events_of(trigger: ApiframeJobTrigger) -> list[TriggerEvent]:
@@ -122,3 +122,21 @@ def test_the_row_that_airflow_stores_holds_the_arguments_and_no_key(connected):
     row = Trigger.from_object(waiting)
     assert (row.classpath, dict(row.kwargs)) == waiting.serialize()
     assert connected.api_key not in str(row.kwargs)
+
+
+def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(caplog, capfd):
+    asyncio.run(trigger("j-1").on_kill())
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "job j-1 keeps running and is paid for. ApiframeJobSensor(job_id='j-1')" in said
+
+
+def test_that_an_earlier_try_submitted_the_job_is_passed_on(connected, job_id):
+    reused = ApiframeJobTrigger(job_id, "apiframe_default", time.time() + 30, 0.05, reused=True)
+    _, arguments = reused.serialize()
+    assert arguments["reused"] is True
+    assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+    (event,) = events_of(ApiframeJobTrigger(**arguments))
+    assert was_reused(event.payload)
+    (event,) = events_of(trigger(job_id))
+    assert not was_reused(event.payload)
+    assert not was_reused(None)
