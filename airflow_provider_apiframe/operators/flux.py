@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,20 +24,17 @@ from airflow_provider_apiframe.api.checks import (
 )
 from airflow_provider_apiframe.api.models import FluxParams, GenerateRequest, Job
 from airflow_provider_apiframe.api.waiting import Wait, checked_seconds, keeps_running
-from airflow_provider_apiframe.budget import check_budget, report_credits
+from airflow_provider_apiframe.budget import report_credits
 from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.late import is_late
 from airflow_provider_apiframe.results import FluxResult, result_of
-from airflow_provider_apiframe.spending import Note, Series, fingerprint, was_cleared
+from airflow_provider_apiframe.spending import Series, was_cleared
+from airflow_provider_apiframe.submission import Submission
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_in, was_reused
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-
-NOTE_KEY = "apiframe_job"
-"""Under this key a :class:`~airflow_provider_apiframe.spending.Note` lies in the task state store (Airflow 3.3+)."""
 
 
 class FluxGenerateOperator(BaseOperator):
@@ -139,7 +135,8 @@ class FluxGenerateOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with failing_for_good():
             request = self._request()
-            job, reused = self._submit(request, context)
+            job, reused = self._submission(context).submit(request)
+            self._job_id = job.id
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="job_id", value=job.id)
             if not self.wait_for_completion:
@@ -166,62 +163,14 @@ class FluxGenerateOperator(BaseOperator):
         else:
             self.log.warning(keeps_running(self._job_id))
 
-    def _submit(self, request: GenerateRequest, context: Context) -> tuple[Job, bool]:
-        """Return the job for *request*, submitted now or by an earlier try, and whether it was an earlier one.
-
-        What earlier tries may have submitted is submitted again with the same keys, one generation after the other: where there
-        is a job, that gives the job and costs nothing. Its true state is read, for a repeat's answer may be old. Only the
-        generation after all tries is surely new.
-        """
-        began = time.time()
-        series = Series.of(context["ti"], self.retries or 0, regenerate_on_clear=self.regenerate_on_clear)
-        store = context.get("task_state_store")  # Airflow 3.3+
-        generation = 0
-        if note := self._note_of_earlier_try(request, series, context):
-            job = self.hook.get_job(note.job_id)
-            if not job.dead:
-                return self._reattached(job)
-            generation = note.generation + 1
-        if self.max_credits is not None:
-            check_budget(self.hook, request.model, self.max_credits, balance=series.earlier_tries == 0)
-        while True:
-            accepted = self.hook.generate_image(request, series.key(request, generation))
-            self._job_id = accepted.job_id
-            if store is not None:
-                store.set(NOTE_KEY, Note(accepted.job_id, fingerprint(request), series.number, generation).as_json())
-            job = Job(id=accepted.job_id, status=accepted.status)
-            if generation < series.earlier_tries:
-                job = self.hook.get_job(accepted.job_id)
-                if job.dead:
-                    self.log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
-                    generation += 1
-                    continue
-                if job.created_before(began):
-                    return self._reattached(job)
-            self.log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
-            return job, False
-
-    def _note_of_earlier_try(self, request: GenerateRequest, series: Series, context: Context) -> Note | None:
-        store = context.get("task_state_store")
-        if store is None or context["ti"].try_number == 1:
-            return None
-        note = Note.read(store.get(NOTE_KEY))
-        if note is None or (self.regenerate_on_clear and note.series != series.number):
-            return None
-        if note.fingerprint != fingerprint(request):
-            self.log.warning(
-                "Another request than the one of job %s, which an earlier try submitted: this pays for another picture. A "
-                "template that gives another value on each try (a random number, the time) does that, and so does a change of "
-                "the DAG",
-                note.job_id,
-            )
-            return None
-        return note
-
-    def _reattached(self, job: Job) -> tuple[Job, bool]:
-        self._job_id = job.id
-        self.log.info("This try re-attached to job %s of an earlier try, nothing paid; it is %s", job.id, job.status)
-        return job, True
+    def _submission(self, context: Context) -> Submission:
+        return Submission(
+            self.hook,
+            Series.of(context["ti"], self.retries or 0, regenerate_on_clear=self.regenerate_on_clear),
+            any_series=not self.regenerate_on_clear,
+            store=context.get("task_state_store"),  # Airflow 3.3+
+            max_credits=self.max_credits,
+        )
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(
@@ -249,13 +198,8 @@ def _check_literals(**arguments: Any) -> None:
 
     :raises InvalidParameterError: naming the argument, its value and what is allowed.
     """
-    never_late = {
-        "poll_interval",
-        "timeout",
-        "regenerate_on_clear",
-        "max_credits",
-        "webhook_events",
-    }  # no template fields: nothing would render them
+    # No template fields: nothing would render them.
+    never_late = {"poll_interval", "timeout", "regenerate_on_clear", "max_credits", "webhook_events"}
     known = {name: value for name, value in arguments.items() if name in never_late or not is_late(value)}
     with failing_for_good(task_id=arguments.get("task_id")):
         if "prompt" in known:

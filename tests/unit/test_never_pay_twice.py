@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.errors import JobFailedError, JobTimeoutError
-from airflow_provider_apiframe.operators.flux import NOTE_KEY, FluxGenerateOperator
+from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.sandbox.server import Sandbox
+from airflow_provider_apiframe.submission import NOTE_KEY
 
 DAY = 24 * 3600.0
 
@@ -200,6 +201,17 @@ def test_regenerate_on_clear_set_to_false_later_keeps_the_first_picture(store, c
     assert task.run()["job_id"] == first["job_id"]
 
 
+def test_regenerate_on_clear_set_to_false_after_a_clear_keeps_a_picture_that_was_paid_for(store, connected):
+    task = Task(store)
+    first = task.run()
+    task.clear()
+    second = task.run()
+    task.arguments["regenerate_on_clear"] = False
+    task.clear()
+    assert task.run()["job_id"] == (second if store else first)["job_id"]
+    assert connected.state.jobs_paid == 2
+
+
 def test_a_killed_try_after_a_clear_re_attaches_to_the_job_of_its_own_series(store, connected):
     task = Task(store)
     first = task.run()
@@ -304,6 +316,16 @@ def test_a_store_that_cannot_be_read_stops_the_try_before_anything_is_paid(conne
     with pytest.raises(RuntimeError, match="no store today"):
         task.run()
     assert connected.state.jobs_created == 0
+
+
+def test_a_store_that_cannot_be_written_costs_neither_the_picture_nor_the_task(connected, caplog, capfd):
+    class Broken(Store):
+        def set(self, key: str, value: Any) -> None:
+            raise RuntimeError("no store today")
+
+    result = Task(Broken()).run()
+    assert result["image_urls"]
+    assert f"Job {result['job_id']} could not be noted" in caplog.text + "".join(capfd.readouterr())
 
 
 def test_a_job_that_is_gone_is_not_paid_for_again(connected):

@@ -1,0 +1,105 @@
+"""Submits a request for a task, or finds the job again that an earlier try submitted: what ``spending.py`` says, done."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_apiframe.api.models import GenerateRequest, Job
+from airflow_provider_apiframe.budget import check_budget
+from airflow_provider_apiframe.spending import Note, Series, fingerprint
+
+if TYPE_CHECKING:
+    from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+
+log = logging.getLogger(__name__)
+
+NOTE_KEY = "apiframe_job"
+"""Under this key a :class:`~airflow_provider_apiframe.spending.Note` lies in the task state store (Airflow 3.3+)."""
+
+
+class Submitted(NamedTuple):
+    """The job of a task, and whether an earlier try submitted it, so that this one paid nothing."""
+
+    job: Job
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One try's way to the one job that its series pays for.
+
+    :param hook: of the task's connection.
+    :param series: the tries that want the same picture.
+    :param any_series: take the noted job of another series, too: the task keeps its picture when it is cleared.
+    :param store: Airflow's task state store, None where there is none.
+    :param max_credits: what the picture may cost, None without a limit.
+    """
+
+    hook: ApiframeHook
+    series: Series
+    any_series: bool = False
+    store: Any = None
+    max_credits: float | None = None
+
+    def submit(self, request: GenerateRequest) -> Submitted:
+        """Return the job for *request*, in whatever state but FAILED or CANCELLED where an earlier try submitted it.
+
+        What earlier tries may have submitted is submitted again with the same keys, one generation after the other: where there
+        is a job, that gives the job and costs nothing. Its true state is read, for a repeat's answer may be old. Only the
+        generation after all tries is surely new.
+        """
+        began = time.time()
+        generation = 0
+        if note := self._note_of_earlier_try(request):
+            job = self.hook.get_job(note.job_id)
+            if not job.dead:
+                return _reattached(job)
+            generation = note.generation + 1
+        if self.max_credits is not None:
+            check_budget(self.hook, request.model, self.max_credits, balance=self.series.earlier_tries == 0)
+        while True:
+            accepted = self.hook.generate_image(request, self.series.key(request, generation))
+            self._note(Note(accepted.job_id, fingerprint(request), self.series.number, generation))
+            job = Job(id=accepted.job_id, status=accepted.status)
+            if generation < self.series.earlier_tries:
+                job = self.hook.get_job(accepted.job_id)
+                if job.dead:
+                    log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
+                    generation += 1
+                    continue
+                if job.created_before(began):
+                    return _reattached(job)
+            log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
+            return Submitted(job, reused=False)
+
+    def _note_of_earlier_try(self, request: GenerateRequest) -> Note | None:
+        if self.store is None or self.series.earlier_tries == 0:
+            return None
+        # A store that cannot be read is not an empty one: its error ends the try, before anything is paid.
+        note = Note.read(self.store.get(NOTE_KEY))
+        if note is None or not (self.any_series or note.series == self.series.number):
+            return None
+        if note.fingerprint == fingerprint(request):
+            return note
+        log.warning(
+            "Another request than the one of job %s, which an earlier try submitted: this pays for another picture. A template "
+            "that gives another value on each try (a random number, the time) does that, and so does a change of the DAG",
+            note.job_id,
+        )
+        return None
+
+    def _note(self, note: Note) -> None:
+        if self.store is None:
+            return
+        try:
+            self.store.set(NOTE_KEY, note.as_json())
+        except Exception as error:  # whatever it is: the picture is paid, and the key finds it for 24 hours
+            log.warning("Job %s could not be noted in the task state store: %s", note.job_id, error)
+
+
+def _reattached(job: Job) -> Submitted:
+    log.info("This try re-attached to job %s of an earlier try, nothing paid; it is %s", job.id, job.status)
+    return Submitted(job, reused=True)
