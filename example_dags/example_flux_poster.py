@@ -26,6 +26,7 @@ with DAG(
             "guidance": 4.5,
             "output_format": "png",
         },
+        retries=3,  # they cost nothing: a retry finds the job again
     )
 
     @task

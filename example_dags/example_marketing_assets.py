@@ -42,7 +42,7 @@ with DAG(
             for channel, ratio in params["channels"].items()
         ]
 
-    images = FluxGenerateOperator.partial(task_id="images", poll_interval=1.0).expand_kwargs(plan())
+    images = FluxGenerateOperator.partial(task_id="images", poll_interval=1.0, retries=3).expand_kwargs(plan())
 
     @task
     def collect(images: list[dict[str, Any]], params: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ with DAG("example_submit_then_collect", schedule=None, tags=["example", "apifram
         prompt="A tidy shop window at dusk, warm light, 35mm photograph",
         flux_params={"aspect_ratio": "16:9", "output_format": "jpg", "output_quality": 90},
         wait_for_completion=False,
+        retries=3,
     )
 
     collect = ApiframeJobSensor(

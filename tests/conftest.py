@@ -14,9 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from airflow_provider_apiframe.sandbox.server import Sandbox
+
+hypothesis.settings.register_profile("tests", deadline=None)  # a slow machine is no finding
+hypothesis.settings.load_profile("tests")
 
 PACKAGE = Path(str(importlib.util.find_spec("airflow_provider_apiframe").origin)).parent  # type: ignore[union-attr]
 # In the wheel the examples are inside the package, in the source tree beside it.

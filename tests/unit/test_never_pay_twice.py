@@ -363,7 +363,7 @@ TRIES = st.lists(st.tuples(st.sampled_from([None, *KILLS]), st.booleans()), max_
 @given(
     series=st.lists(TRIES, min_size=1, max_size=3), with_store=st.booleans(), deferrable=st.booleans(), regenerate=st.booleans()
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_each_series_pays_for_one_picture_and_delivers_it(connected, series, with_store, deferrable, regenerate):
     connected.reset()
     life = Life(Store() if with_store else None, retries=8, deferrable=deferrable, regenerate_on_clear=regenerate)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import string
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.models import GenerateRequest
-from airflow_provider_apiframe.spending import Series
+from airflow_provider_apiframe.spending import Note, Series, was_cleared
 
 REQUEST = GenerateRequest.parse(prompt="a poster", flux_params={"steps": 10, "seed": 1})
 
@@ -51,8 +52,53 @@ def test_earlier_tries_are_counted_from_the_last_clear(try_number, max_tries, ea
     assert Series.of(Row(try_number=try_number, max_tries=max_tries), retries=2).earlier_tries == earlier
 
 
+PARTS = st.fixed_dictionaries(
+    {
+        "dag_id": st.sampled_from(["a", "ab", 'a"', ""]),
+        "run_id": st.sampled_from(["a", "b", "ab"]),
+        "task_id": st.sampled_from(["a", "b", "ba"]),
+        "map_index": st.integers(-1, 2),
+        "max_tries": st.integers(2, 4),
+        "generation": st.integers(0, 2),
+        "prompt": st.sampled_from(["a poster", "a poster "]),
+        "flux_params": st.sampled_from([{}, {"seed": 1}, {"seed": 2}, {"steps": 1}]),
+    }
+)
+
+
+@given(one=PARTS, other=PARTS, tries=st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_two_keys_are_equal_just_when_everything_that_makes_the_picture_is(one, other, tries):
+    def made(parts: dict, try_number: int) -> str:
+        request = GenerateRequest.parse(prompt=parts["prompt"], flux_params=parts["flux_params"])
+        row = {name: value for name, value in parts.items() if name not in ("prompt", "flux_params", "generation")}
+        return key(request, parts["generation"], **row, try_number=try_number)
+
+    assert made(one, tries[0]) == made(one, tries[1])
+    assert (made(one, tries[0]) == made(other, tries[1])) is (one == other)
+
+
+@given(max_tries=st.integers(0, 50), retries=st.integers(0, 50), try_number=st.integers(1, 60))
+def test_a_series_never_counts_more_tries_than_there_were_before(max_tries, retries, try_number):
+    for regenerate in (True, False):
+        row = Row(max_tries=max_tries, try_number=try_number)
+        series = Series.of(row, retries, regenerate_on_clear=regenerate)
+        assert 0 <= series.earlier_tries <= try_number - 1
+        assert series.number >= 0
+
+
+@given(job_id=st.text(), digest=st.text(), series=st.integers(), generation=st.integers())
+def test_a_note_comes_back_as_it_was_made(job_id, digest, series, generation):
+    note = Note(job_id, digest, series, generation)
+    assert Note.read(json.loads(json.dumps(note.as_json()))) == note
+
+
 @given(prompt=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).filter(str.strip), name=st.text())
 def test_a_key_is_64_hexadecimal_characters_whatever_goes_in(prompt, name):
     made = key(GenerateRequest.parse(prompt=prompt), dag_id=name)
     assert len(made) == 64
     assert set(made) <= set(string.hexdigits)
+
+
+@pytest.mark.parametrize(("ti", "cleared"), [(Row(), False), (Row(max_tries=3), True), (object(), False), (None, False)])
+def test_a_clear_is_seen_in_max_tries(ti, cleared):
+    assert was_cleared(ti, retries=2) is cleared

@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import hypothesis
 import pytest
 
 from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.sandbox.server import Sandbox
-
-hypothesis.settings.register_profile("api", deadline=None)  # a slow machine is no finding
-hypothesis.settings.load_profile("api")
 
 START = 1_800_000_000.0
 
