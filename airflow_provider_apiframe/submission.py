@@ -45,7 +45,7 @@ class Submission:
     max_credits: float | None = None
 
     def submit(self, request: GenerateRequest) -> Submitted:
-        """Return the job for *request*, in whatever state but FAILED or CANCELLED where an earlier try submitted it.
+        """Return the job for *request*. It is in any state, but neither FAILED nor CANCELLED if an earlier try submitted it.
 
         What earlier tries may have submitted is submitted again with the same keys, one generation after the other: where there
         is a job, that gives the job and costs nothing. Its true state is read, for a repeat's answer may be old. Only the
@@ -64,9 +64,11 @@ class Submission:
             accepted = self.hook.generate_image(request, self.series.key(request, generation))
             self._note(Note(accepted.job_id, fingerprint(request), self.series.number, generation))
             job = Job(id=accepted.job_id, status=accepted.status)
-            if generation < self.series.earlier_tries:
+            may_be_earlier = generation < self.series.earlier_tries
+            # A first try gets an old job, too: that of a run with the same id, which was deleted and made again.
+            if may_be_earlier or job.status != "QUEUED":
                 job = self.hook.get_job(accepted.job_id)
-                if job.dead:
+                if job.dead and may_be_earlier:
                     log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
                     generation += 1
                     continue

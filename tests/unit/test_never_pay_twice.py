@@ -175,6 +175,25 @@ def test_a_job_that_died_after_its_try_was_killed_is_followed_by_a_new_one(store
     assert (connected.state.jobs_created, connected.state.jobs_paid) == (2, 1)
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_run_that_is_deleted_and_made_again_under_its_id_gets_its_picture_again(deferrable, store, connected):
+    first = Task(store, deferrable=deferrable).run()
+    assert Task(store, deferrable=deferrable).run() == {**first, "reused": True}
+    assert connected.state.jobs_paid == 1
+
+
+def test_a_run_made_again_under_the_id_of_one_that_failed_gets_a_new_job_with_its_first_retry(store, connected):
+    connected.configure(fail_rate=1)
+    with pytest.raises(JobFailedError):
+        Task(store, retries=0).run()
+    connected.configure(fail_rate=0)
+    task = Task(store)
+    with pytest.raises(JobFailedError):
+        task.run()
+    task.run()
+    assert (connected.state.jobs_created, connected.state.jobs_paid) == (2, 1)
+
+
 def test_clearing_pays_for_a_new_picture(store, connected):
     task = Task(store)
     first = task.run()
