@@ -12,7 +12,6 @@ except ImportError:
     raise ImportError("ApiframeRetryPolicy needs Airflow 3.3 or newer; before that, use retry_delay") from None
 
 from airflow_provider_apiframe.api.errors import JobFailedError, RateLimitedError, ServiceUnavailableError
-from airflow_provider_apiframe.spending import Series
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,7 +43,8 @@ class ApiframeRetryPolicy(RetryPolicy):
             asked = 0.0
         else:
             return RetryDecision.default()
-        earlier = Series.of(context["ti"], context["task"].retries or 0).earlier_tries if context else try_number - 1
-        least = max(asked, self.pause.total_seconds() * 2 ** min(earlier, 16))
-        wait = min(timedelta(seconds=round(least * random.uniform(1, 1.25))), self.longest)
+        retries = (context["task"].retries or 0) if context else max_tries
+        failed = try_number - max(0, max_tries - retries) - 1  # tries since the last clear, before this one
+        least = max(asked, self.pause.total_seconds() * 2 ** min(failed, 16))
+        wait = timedelta(seconds=round(min(least * random.uniform(1, 1.25), self.longest.total_seconds())))
         return RetryDecision.retry(wait, f"{type(exception).__name__}: the next try comes in {wait}")

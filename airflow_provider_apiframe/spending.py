@@ -6,8 +6,8 @@ Airflow runs code more than once, and every accepted submit costs credits. The A
 - All automatic retries of a task instance have the same key: ``try_number`` is not part of it.
 - Another task, run, map index or request body has another key.
 - A task that is cleared by hand starts a new series and makes a new picture, unless it is told to keep the one it has.
-- A job that ended without a picture is refunded, and the next generation has another key. A try looks at the generations of all
-  tries before it, and adds one at most.
+- A job that ended without a picture is refunded, and the next generation has another key. No try uses a generation beyond the
+  number of tries before it, so a try that looks at all of those finds every job there is, and the number of jobs is bounded.
 - What is noted about a job adds to the key (it lasts longer than 24 hours) and never stands in for it: without a note everything
   above holds.
 - Nothing of the prompt can be read from a key or a note.
@@ -23,6 +23,9 @@ from typing import Any
 
 from airflow_provider_apiframe.api.models import GenerateRequest
 
+KEPT = -1
+"""The number of the one series that a task has with ``regenerate_on_clear=False``."""
+
 
 def fingerprint(request: GenerateRequest) -> str:
     """Return the SHA-256 of the request's body: 64 hexadecimal characters."""
@@ -34,8 +37,9 @@ class Series:
     """The tries of one task instance that want one and the same picture.
 
     :param identity: dag_id, run_id, task_id and map_index.
-    :param number: 0, or the try number at the last clear.
-    :param earlier_tries: tries of the series before this one. Each of them made one job at most.
+    :param number: the same for all tries from one clear to the next.
+    :param earlier_tries: how many tries of the series there may have been before this one. No try uses a generation beyond the
+        number of tries before it.
     """
 
     identity: tuple[str, str, str, int]
@@ -43,17 +47,15 @@ class Series:
     earlier_tries: int
 
     @classmethod
-    def of(cls, ti: Any, retries: int, *, regenerate_on_clear: bool = True) -> Series:
+    def of(cls, ti: Any, *, regenerate_on_clear: bool = True) -> Series:
         """Return the series that a running task instance belongs to.
 
-        :param ti: the task instance.
-        :param retries: the argument of its task.
         :param regenerate_on_clear: False makes one series of all tries, from before a clear and after it.
         """
-        # Airflow's own arithmetic: clearing sets max_tries to the tries made plus retries. Less than 0 comes out when somebody
-        # raised retries between two tries; that is no clear.
-        number = max(0, ti.max_tries - retries) if regenerate_on_clear else 0
-        return cls((ti.dag_id, ti.run_id, ti.task_id, ti.map_index), number, max(0, ti.try_number - number - 1))
+        # Airflow sets max_tries when it makes a task instance and when it clears one (then to the tries made plus retries), and
+        # never in between. Unlike max_tries - retries, it stays when somebody changes retries between two tries.
+        number = ti.max_tries if regenerate_on_clear else KEPT
+        return cls((ti.dag_id, ti.run_id, ti.task_id, ti.map_index), number, max(0, ti.try_number - 1))
 
     def key(self, request: GenerateRequest, generation: int) -> str:
         """Return the idempotency key: 64 hexadecimal characters.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_apiframe.api.errors import ApiframeError, NotFoundError
+from airflow_provider_apiframe.api.job_failures import failure_in
 from airflow_provider_apiframe.api.models import GenerateRequest, Job
 from airflow_provider_apiframe.budget import check_budget
 from airflow_provider_apiframe.spending import Note, Series, fingerprint
@@ -45,37 +47,74 @@ class Submission:
     max_credits: float | None = None
 
     def submit(self, request: GenerateRequest) -> Submitted:
-        """Return the job for *request*. It is in any state, but neither FAILED nor CANCELLED if an earlier try submitted it.
+        """Return the job for *request*, in any state.
 
         What earlier tries may have submitted is submitted again with the same keys, one generation after the other: where there
         is a job, that gives the job and costs nothing. Its true state is read, for a repeat's answer may be old. Only the
         generation after all tries is surely new.
+
+        :raises BudgetExceededError: it may cost more than it is allowed to.
         """
-        began = time.time()
         generation = 0
         if note := self._note_of_earlier_try(request):
-            job = self.hook.get_job(note.job_id)
-            if not job.dead:
+            job = self._noted_job(note)
+            if not self._makes_way(job):
                 return _reattached(job)
             generation = note.generation + 1
         if self.max_credits is not None:
-            check_budget(self.hook, request.model, self.max_credits, balance=self.series.earlier_tries == 0)
+            check_budget(self.hook, request.model, self.max_credits, first_try=self.series.earlier_tries == 0)
+        newest = self._newest_job()
         while True:
             accepted = self.hook.generate_image(request, self.series.key(request, generation))
             self._note(Note(accepted.job_id, fingerprint(request), self.series.number, generation))
             job = Job(id=accepted.job_id, status=accepted.status)
             may_be_earlier = generation < self.series.earlier_tries
-            # A first try gets an old job, too: that of a run with the same id, which was deleted and made again.
-            if may_be_earlier or job.status != "QUEUED":
+            # A job that is finished when it is accepted is that of a run with the same id, which was deleted and made again.
+            is_earlier = True if job.finished else None
+            if may_be_earlier or is_earlier:
                 job = self.hook.get_job(accepted.job_id)
-                if job.dead and may_be_earlier:
-                    log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
+                if newest and job.created and not is_earlier:
+                    is_earlier = job.created <= newest
+                if may_be_earlier and is_earlier is not False and self._makes_way(job):
                     generation += 1
                     continue
-                if job.created_before(began):
-                    return _reattached(job)
+            if is_earlier:
+                return _reattached(job)
             log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
             return Submitted(job, reused=False)
+
+    def _makes_way(self, job: Job) -> bool:
+        """Return whether a new job takes the place of an earlier one: that died, and a new one may not."""
+        if not job.dead or not (failure_in(job.error).transient or self.any_series):
+            return False
+        log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
+        return True
+
+    def _newest_job(self) -> datetime | None:
+        """Return when the newest job was created: what is no newer was there before this try, by the API's own clock.
+
+        Only ``reused`` and what the log says hang on it: None on a first try, and where the API does not say.
+        """
+        if self.series.earlier_tries == 0:
+            return None
+        try:
+            jobs = self.hook.list_jobs(limit=1).jobs
+        except ApiframeError as error:
+            log.warning("Whether the job of this try is an earlier one cannot be told: %s", error)
+            return None
+        return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
+
+    def _noted_job(self, note: Note) -> Job:
+        try:
+            return self.hook.get_job(note.job_id)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"Job {note.job_id}, which an earlier try submitted and paid for, is not to be found. {error} Nothing was "
+                "submitted; to pay for a new picture, clear the task with regenerate_on_clear=True.",
+                job_id=note.job_id,
+                status_code=404,
+                request_id=error.request_id,
+            ) from None
 
     def _note_of_earlier_try(self, request: GenerateRequest) -> Note | None:
         if self.store is None or self.series.earlier_tries == 0:
@@ -87,8 +126,8 @@ class Submission:
         if note.fingerprint == fingerprint(request):
             return note
         log.warning(
-            "Another request than the one of job %s, which an earlier try submitted: this pays for another picture. A template "
-            "that gives another value on each try (a random number, the time) does that, and so does a change of the DAG",
+            "Another request than the one of job %s, which an earlier try submitted: this may pay for another picture. A "
+            "template that gives another value on each try (a random number, the time) does that, so does a change of the DAG",
             note.job_id,
         )
         return None

@@ -48,10 +48,11 @@ class Response:
     content: bytes = field(repr=False)
 
 
-def read_answer(model: type[M], target: str, response: Response, settings: ClientSettings) -> M:
+def read_answer(model: type[M], target: str, response: Response, settings: ClientSettings, *, repeatable: bool = True) -> M:
     """Return the answer as *model*.
 
     :param target: method and path of the request, for error texts, e.g. "GET /v2/me".
+    :param repeatable: whether sending the request again does no more than sending it once.
     :raises ApiframeError: the one that fits the status, or UnusableAnswerError if a 2xx does not hold what it should.
     """
     # First of all: what the API echoes must reach neither a text nor a value.
@@ -64,9 +65,9 @@ def read_answer(model: type[M], target: str, response: Response, settings: Clien
     except ValidationError as invalid:
         problem = invalid.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        error = _unusable(target, response, f"{where}: {problem['msg']}" if where else problem["msg"])
+        error = _unusable(target, response, f"{where}: {problem['msg']}" if where else problem["msg"], repeatable)
     except ValueError:
-        error = _unusable(target, response, "it is not JSON")
+        error = _unusable(target, response, "it is not JSON", repeatable)
     raise error  # out here, where the ValidationError and what it quotes of the answer are gone
 
 
@@ -158,15 +159,16 @@ def _invalid_request(context: str, answer: dict[str, Any] | None, request_id: st
     )
 
 
-def _unusable(target: str, response: Response, wrong: str) -> UnusableAnswerError:
+def _unusable(target: str, response: Response, wrong: str, repeatable: bool) -> UnusableAnswerError:
     raw = response.content.decode("utf-8", "replace")[:RAW_LENGTH]
-    advice = " The job may exist and be paid for: look at console.apiframe.ai before submitting it again."
+    advice = " The job may exist and be paid for: look at console.apiframe.ai before submitting it under another key."
     answer = _json_object(response) or {}
     job_id = answer.get("jobId") or answer.get("id")
     return UnusableAnswerError(
         f"{target} answered {response.status_code}, but the answer cannot be used ({wrong}): {raw!r}."
         f"{advice if target.startswith('POST') else ''}",
         raw=raw,
+        transient=repeatable,
         job_id=job_id if isinstance(job_id, str) else None,
         status_code=response.status_code,
         request_id=response.headers.get("x-request-id"),

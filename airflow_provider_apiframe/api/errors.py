@@ -14,7 +14,7 @@
     ├── RateLimitedError             429                                   (transient)
     ├── ServiceUnavailableError      408 and 5xx                           (transient)
     ├── ConnectionFailedError        no answer: network, TLS, timeout      (transient)
-    ├── UnusableAnswerError          an answer came, but not what the API promises; keeps job id and raw answer
+    ├── UnusableAnswerError          an answer came, but not what the API promises; keeps job id and raw answer (transient or not)
     ├── DownloadError                a picture could not be fetched
     └── JobError                     the job itself; keeps the job id
         ├── JobFailedError           FAILED, refunded by the vendor        (transient or not: see job_failures.py)
@@ -164,7 +164,10 @@ class ConnectionFailedError(ApiframeError):
 
 
 class UnusableAnswerError(ApiframeError):
-    """An answer came, but not what the API promises. Something may have been paid, so nothing is repeated blindly.
+    """An answer came, but not what the API promises. Something may have been paid.
+
+    ``transient`` is set per instance: asking again costs nothing with a GET or an idempotency key, and a proxy's page in place of
+    an answer passes. A finished job without a picture stays as it is.
 
     :ivar raw: the answer's text, cut to 2,000 characters, with the API key blotted out.
     """
@@ -174,12 +177,14 @@ class UnusableAnswerError(ApiframeError):
         message: str,
         *,
         raw: str,
+        transient: bool = False,
         job_id: str | None = None,
         status_code: int | None = None,
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, job_id=job_id, status_code=status_code, request_id=request_id)
         self.raw = raw
+        self.transient = transient
 
 
 class DownloadError(ApiframeError):

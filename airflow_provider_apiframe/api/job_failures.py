@@ -28,25 +28,26 @@ class FailureRule:
     advice: str
 
 
+_INPUT = r"(prompt|input|image|file|url|parameter|argument|value|aspect|ratio|resolution|size|width|height|format|seed)"
+
 FAILURES = (
     FailureRule(
         "no_capacity",
-        r"capacity|overload|unavailable|temporar|time[ds]?[ -]?out|try again later|rate.?limit|too many requests|throttl"
-        r"|internal (server )?error|bad gateway|upstream|connection|interrupted",
+        r"capacity|overload|unavailable|temporar|time[ds]?[ -]?out|(try again|retry) later|rate.?limit|too many requests|throttl",
         transient=True,
         advice="A retry of the task that submitted it makes a new one.",
     ),
     FailureRule(
         "refused_content",
-        r"polic(y|ies)|moderat|nsfw|flagged|sensitive|safety|prohibited|inappropriate|image filter|content filter|copyright"
-        r"|prompt (was |is )?(denied|blocked|rejected)|not allowed",
+        r"\bmoderated|flagged|nsfw|sensitive|prohibited|inappropriate|violat|content.polic|image filter|copyright"
+        r"|(prompt|content|image) (was |is |has been )?(denied|blocked|rejected|refused|not allowed)",
         transient=False,
         advice="It will be refused again: change the prompt or the input images.",
     ),
     FailureRule(
         "invalid_request",
-        r"\binvalid\b|validation|unsupported|not supported|unprocessable|must be|too (large|small|long|many)|corrupt"
-        r"|(could not|cannot|can't|failed to|unable to) (decode|identify|read|open|process) ",
+        rf"\b(invalid|unsupported) ([\w-]+ )?{_INPUT}|{_INPUT}\b.* (too (large|small|long|many)|not supported|must be|corrupt)"
+        r"|(cannot|could not|failed to|unable to) (decode|identify) .*(image|file)",
         transient=False,
         advice="It will fail again: change the parameters or the input images.",
     ),

@@ -156,12 +156,14 @@ class Job(_Answer):
         """Whether the status is COMPLETED, FAILED or CANCELLED."""
         return self.status == "COMPLETED" or self.dead
 
-    def created_before(self, moment: float) -> bool:
-        """Whether the API says that it was created before *moment*, in seconds since the epoch."""
+    @property
+    def created(self) -> datetime | None:
+        """When the API says that it was created; None when it does not say, or says it without a time zone."""
         try:
-            return datetime.fromisoformat(self.created_at or "").timestamp() < moment
-        except (ValueError, OverflowError):
-            return False
+            created = datetime.fromisoformat(self.created_at or "")
+        except ValueError:
+            return None
+        return created if created.tzinfo else None
 
     @property
     def prompt(self) -> str | None:

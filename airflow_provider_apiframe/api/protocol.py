@@ -26,6 +26,7 @@ from airflow_provider_apiframe.api.errors import (
     ConnectionFailedError,
     InvalidRequestError,
     RateLimitedError,
+    UnusableAnswerError,
 )
 from airflow_provider_apiframe.api.flux_params import respelled
 from airflow_provider_apiframe.api.models import (
@@ -190,7 +191,10 @@ class Protocol:
         return Request(method, url, {**own, **(headers or {})}, body)
 
     def _call(self, request: Request, model: type[M], *, repeatable: bool = True) -> Call[M]:
-        return Call(request, lambda response: read_answer(model, request.target, response, self.settings), repeatable)
+        def read(response: Response) -> M:
+            return read_answer(model, request.target, response, self.settings, repeatable=repeatable)
+
+        return Call(request, read, repeatable)
 
     def no_answer(self, call: Call[Any], error: object, *, timed_out: bool) -> ConnectionFailedError:
         """Return the error for a call that got no answer, from what the HTTP library raised."""
@@ -204,13 +208,15 @@ class Protocol:
         """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
 
         Transient errors of a repeatable call are repeated after :func:`pause_after` seconds, ``max_retries`` times and within
-        ``CALL_BUDGET``; the last error then says so. Without an idempotency key a POST is repeated only after 429, which says
-        that nothing was accepted.
+        ``CALL_BUDGET``; the last error then says so. An answer that cannot be used is not repeated. Without an idempotency key a
+        POST is repeated only after 429, which says that nothing was accepted.
         """
 
         def may_repeat(error: BaseException) -> bool:
             if isinstance(error, RateLimitedError):
                 return True
+            if isinstance(error, UnusableAnswerError):  # the API answered: what is wrong with it does not pass in seconds
+                return False
             return call.repeatable and isinstance(error, ApiframeError) and error.transient
 
         def pause(state: tenacity.RetryCallState) -> float:

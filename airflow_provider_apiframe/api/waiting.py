@@ -54,10 +54,11 @@ class Wait:
         """Return the seconds to pause after a request that failed. Outages are ridden out until the deadline.
 
         :raises JobTimeoutError: the deadline has passed. The job goes on.
-        :raises ApiframeError: *error* itself, when asking again cannot help.
+        :raises ApiframeError: *error* itself, when asking again cannot help; its text then says how to collect the job.
         """
         self._unusable = self._unusable + 1 if isinstance(error, UnusableAnswerError) else 0
-        if not error.transient and not 0 < self._unusable < UNUSABLE_IN_A_ROW:
+        if not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
+            error.args = (f"{str(error).rstrip('.')}. {goes_on(self.job_id)}",)
             raise error
         log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
         asked = getattr(error, "retry_after", None) or 0.0
@@ -73,6 +74,11 @@ class Wait:
                 job_id=self.job_id,
             )
         return min(max(wanted, LEAST_INTERVAL), left)
+
+
+def goes_on(job_id: str) -> str:
+    """Say what becomes of a job that cannot be waited for."""
+    return f"Job {job_id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
 
 
 def keeps_running(job_id: str) -> str:

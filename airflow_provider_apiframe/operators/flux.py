@@ -56,7 +56,8 @@ class FluxGenerateOperator(BaseOperator):
     :param timeout: seconds from acceptance until the try gives up waiting, > 0, default 600. The job goes on; a retry finds it
         again, and waits as long.
     :param regenerate_on_clear: whether clearing the task by hand makes a new picture (default), which is paid for. False gives
-        the picture that was made already; links of an old one may be dead.
+        the picture that was made already: on Airflow 3.3 for as long as the task state store keeps the job's id (30 days by
+        default), before that for 24 hours. Links of an old picture may be dead.
     :param max_credits: credits the picture may cost, > 0; default: no limit. Checked before anything is submitted, against the
         most that the vendor's catalogue says the model may cost, and that against the team's balance.
     :param webhook_url: http(s) URL that Apiframe calls when the job ends, besides this task's own waiting. Templated.
@@ -139,7 +140,7 @@ class FluxGenerateOperator(BaseOperator):
             self._job_id = job.id
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="job_id", value=job.id)
-            if not self.wait_for_completion:
+            if not self.wait_for_completion and not job.dead:
                 return with_outputs(result_of(job, prompt=request.prompt, model=request.model, reused=reused), self, context)
             if job.finished:
                 return self._delivered(job, context, reused=reused)
@@ -166,7 +167,7 @@ class FluxGenerateOperator(BaseOperator):
     def _submission(self, context: Context) -> Submission:
         return Submission(
             self.hook,
-            Series.of(context["ti"], self.retries or 0, regenerate_on_clear=self.regenerate_on_clear),
+            Series.of(context["ti"], regenerate_on_clear=self.regenerate_on_clear),
             any_series=not self.regenerate_on_clear,
             store=context.get("task_state_store"),  # Airflow 3.3+
             max_credits=self.max_credits,
@@ -189,7 +190,8 @@ class FluxGenerateOperator(BaseOperator):
         if job.expired:
             self.log.warning("The pictures of job %s have expired; their links may be dead", job.id)
         self.log.info("Job %s gave %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
-        report_credits(job, self.max_credits, counted_before=reused and was_cleared(context.get("ti"), self.retries or 0))
+        kept = reused and not self.regenerate_on_clear and was_cleared(context.get("ti"), self.retries or 0)
+        report_credits(job, self.max_credits, counted_before=kept)
         return with_outputs(result_of(job, prompt=self.prompt, model=self.model, reused=reused), self, context)
 
 

@@ -26,7 +26,6 @@ from airflow_provider_apiframe.failures import failing_for_good
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.late import is_late
 from airflow_provider_apiframe.results import FluxResult, result_of
-from airflow_provider_apiframe.spending import was_cleared
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_in
 
 if TYPE_CHECKING:
@@ -99,13 +98,13 @@ class ApiframeJobSensor(BaseSensorOperator):
             self.log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
             return PokeReturnValue(is_done=False)
         self.log.info("Job %s is %s", job.id, job.status)
-        return PokeReturnValue(is_done=job.finished, xcom_value=self._delivered(job, context) if job.finished else None)
+        return PokeReturnValue(is_done=job.finished, xcom_value=self._delivered(job) if job.finished else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
         """Resume after the trigger fired."""
         with self._skipping_if_soft(), failing_for_good():
             try:
-                return with_outputs(self._delivered(job_in(event), context), self, context)
+                return with_outputs(self._delivered(job_in(event)), self, context)
             except JobWaitError as error:
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None
@@ -122,8 +121,8 @@ class ApiframeJobSensor(BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
 
-    def _delivered(self, job: Job, context: Context) -> FluxResult:
+    def _delivered(self, job: Job) -> FluxResult:
         with failing_for_good(even_transient=True):
             result = result_of(job.require_pictures())
-        report_credits(job, counted_before=was_cleared(context.get("ti"), self.retries or 0))
+        report_credits(job)
         return result

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.api.waiting import Wait, keeps_running
+from airflow_provider_apiframe.api.waiting import Wait, goes_on, keeps_running
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 
@@ -50,7 +50,7 @@ class ApiframeJobTrigger(BaseTrigger):
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
         }
-        if self.reused:
+        if self.reused:  # left out otherwise, so that a triggerer with an older version of this package can read the row
             arguments["reused"] = True
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -74,10 +74,9 @@ class ApiframeJobTrigger(BaseTrigger):
         self.log.warning(keeps_running(self.job_id))
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
-        text = (
-            f"The triggerer could not wait for Apiframe job {self.job_id}: {without_keys(message).rstrip('.')}. The job was "
-            f"accepted and goes on; collect it with ApiframeJobSensor(job_id={self.job_id!r})."
-        )
+        text = f"The triggerer could not wait for Apiframe job {self.job_id}: {without_keys(message).rstrip('.')}."
+        if goes_on(self.job_id) not in text:
+            text = f"{text} {goes_on(self.job_id)}"
         return TriggerEvent({"status": "error", "message": text, "retry": retry})
 
 

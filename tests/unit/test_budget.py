@@ -116,4 +116,4 @@ def test_the_error_can_be_told_apart(connected):
     from airflow_provider_apiframe.budget import check_budget
 
     with pytest.raises(BudgetExceededError):
-        check_budget(ApiframeHook(), GenerateRequest.parse(prompt="x").model, 1, balance=True)
+        check_budget(ApiframeHook(), GenerateRequest.parse(prompt="x").model, 1, first_try=True)

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_apiframe.api.errors import JobFailedError, JobTimeoutError
+from airflow_provider_apiframe.api.errors import JobFailedError, JobTimeoutError, UnusableAnswerError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.sandbox.server import Sandbox
 from airflow_provider_apiframe.submission import NOTE_KEY
@@ -46,10 +46,11 @@ class Store:
 class Task:
     """One task instance and its operator's arguments."""
 
-    dag_id, run_id, task_id, map_index = "d", "r", "poster", -1
+    dag_id, task_id, map_index = "d", "poster", -1
 
-    def __init__(self, store: Store | None, *, retries: int = 3, **arguments: Any) -> None:
+    def __init__(self, store: Store | None, *, retries: int = 3, run_id: str = "r", **arguments: Any) -> None:
         self.store = store
+        self.run_id = run_id
         self.arguments = {"prompt": "a poster", "poll_interval": 0.05, "retries": retries, **arguments}
         self.try_number = 0
         self.max_tries = retries
@@ -164,6 +165,67 @@ def test_refused_content_is_not_submitted_again(store, connected):
     assert connected.state.credits_spent == 0
 
 
+def test_a_refusal_that_only_the_retry_sees_is_final_too(store, connected):
+    task = Task(store, prompt="a poster [fail: Content policy violation]")
+    with pytest.raises(Killed):
+        task.run("before waiting")
+    wait_until(lambda: connected.state.refunds == 1)
+    with pytest.raises(AirflowFailException, match="change the prompt"):
+        task.run()
+    assert connected.state.jobs_created == 1
+
+
+def test_a_cleared_task_that_keeps_its_picture_tries_again_after_a_refusal(store, connected):
+    task = Task(store, prompt="a poster [fail: Content policy violation]", regenerate_on_clear=False)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="change the prompt"):
+            task.run()
+        task.clear()
+    assert connected.state.jobs_created == 2
+
+
+def test_a_dead_job_is_no_success_where_nobody_waits(store, connected):
+    connected.configure(fail_rate=1)
+    task = Task(store, wait_for_completion=False)
+    task.run()
+    wait_until(lambda: connected.state.refunds == 1)
+    with pytest.raises(JobFailedError):
+        Task(store, wait_for_completion=False).run()  # a run made again under the same id
+
+
+@pytest.mark.parametrize("fault", [{"status": 200, "body": "<html>"}, {"status": 200, "body": "<html>", "applied": True}])
+def test_an_unreadable_answer_is_left_to_a_retry_which_finds_the_job(fault, store, connected):
+    task = Task(store)
+    connected.faults.next("generate", **fault)
+    with pytest.raises(UnusableAnswerError):
+        task.run()
+    assert task.run()["reused"] is fault.get("applied", False)
+    assert connected.state.jobs_paid == 1
+
+
+def test_what_is_said_to_be_reused_does_not_hang_on_this_machines_clock(store, connect):
+    for ahead in (-3600, 3600):
+        with Sandbox(latency=0.05, clock=lambda ahead=ahead: time.time() + ahead) as sandbox:
+            connect(password=sandbox.api_key, host=sandbox.url)
+            task = Task(store, run_id=f"r{ahead}")
+            with pytest.raises(Killed):
+                task.run("before the POST")
+            with pytest.raises(Killed):
+                task.run("before waiting")
+            assert task.run()["reused"] is True
+            task.clear()
+            assert task.run()["reused"] is False
+
+
+def test_a_list_of_jobs_that_cannot_be_read_keeps_nobody_from_the_picture(store, connected):
+    task = Task(store)
+    with pytest.raises(Killed):
+        task.run("after the POST")
+    connected.faults.next("jobs", status=200, body="<html>")
+    assert task.run()["image_urls"]
+    assert connected.state.jobs_paid == 1
+
+
 def test_a_job_that_died_after_its_try_was_killed_is_followed_by_a_new_one(store, connected):
     task = Task(store)
     connected.configure(fail_rate=1)
@@ -185,7 +247,7 @@ def test_a_run_that_is_deleted_and_made_again_under_its_id_gets_its_picture_agai
 def test_a_run_made_again_under_the_id_of_one_that_failed_gets_a_new_job_with_its_first_retry(store, connected):
     connected.configure(fail_rate=1)
     with pytest.raises(JobFailedError):
-        Task(store, retries=0).run()
+        Task(store).run()
     connected.configure(fail_rate=0)
     task = Task(store)
     with pytest.raises(JobFailedError):
@@ -212,23 +274,17 @@ def test_clearing_with_regenerate_on_clear_false_gives_the_picture_that_was_paid
     assert connected.state.jobs_paid == 1
 
 
-def test_regenerate_on_clear_set_to_false_later_keeps_the_first_picture(store, connected):
-    task = Task(store)
-    first = task.run()
+@pytest.mark.parametrize("clears", [0, 1])
+def test_with_a_store_regenerate_on_clear_set_to_false_later_keeps_the_last_picture(clears, connected):
+    task = Task(Store())
+    last = task.run()
+    for _ in range(clears):
+        task.clear()
+        last = task.run()
     task.arguments["regenerate_on_clear"] = False
     task.clear()
-    assert task.run()["job_id"] == first["job_id"]
-
-
-def test_regenerate_on_clear_set_to_false_after_a_clear_keeps_a_picture_that_was_paid_for(store, connected):
-    task = Task(store)
-    first = task.run()
-    task.clear()
-    second = task.run()
-    task.arguments["regenerate_on_clear"] = False
-    task.clear()
-    assert task.run()["job_id"] == (second if store else first)["job_id"]
-    assert connected.state.jobs_paid == 2
+    assert task.run()["job_id"] == last["job_id"]
+    assert connected.state.jobs_paid == clears + 1
 
 
 def test_a_killed_try_after_a_clear_re_attaches_to_the_job_of_its_own_series(store, connected):
@@ -242,13 +298,27 @@ def test_a_killed_try_after_a_clear_re_attaches_to_the_job_of_its_own_series(sto
     assert (second["reused"], connected.state.jobs_paid) == (True, 2)
 
 
-def test_raising_retries_between_two_tries_pays_nothing(store, connected):
+@pytest.mark.parametrize("change", [-2, 2])
+@pytest.mark.parametrize("clears", [0, 1])
+def test_another_number_of_retries_between_two_tries_pays_nothing_and_loses_nothing(change, clears, store, connected):
+    task = Task(store)
+    for _ in range(clears):
+        task.run()
+        task.clear()
+    with pytest.raises(Killed):
+        task.run("before waiting")
+    task.arguments["retries"] += change  # max_tries stays: Airflow sets it when the task instance is made, and at a clear
+    assert task.run()["job_id"] == connected.state.jobs[-1].id
+    assert connected.state.jobs_paid == clears + 1
+
+
+def test_clearing_a_task_that_waits_for_its_retry_pays_for_a_new_picture(store, connected):
     task = Task(store)
     with pytest.raises(Killed):
-        task.run("after the POST")
-    task.arguments["retries"] += 2  # max_tries stays: Airflow sets it when the task instance is made, and when it is cleared
-    assert task.run()["reused"] is True
-    assert connected.state.jobs_paid == 1
+        task.run("before waiting")
+    task.clear()
+    assert task.run()["reused"] is False
+    assert connected.state.jobs_paid == 2
 
 
 def test_a_request_that_changes_between_tries_is_another_picture_and_the_log_says_so(store, connected, caplog, capfd):
@@ -281,7 +351,7 @@ def later(connect) -> Iterator[Any]:
     ahead = Later()
     with Sandbox(latency=0.05, clock=lambda: time.time() + ahead.by) as sandbox:
         connect(password=sandbox.api_key, host=sandbox.url)
-        ahead.state = sandbox.state
+        ahead.state, ahead.configure = sandbox.state, sandbox.configure
         yield ahead
 
 
@@ -292,6 +362,20 @@ def test_with_a_store_a_retry_finds_its_job_when_the_api_has_forgotten_the_key(l
     later.by = DAY + 60
     assert task.run()["reused"] is True
     assert later.state.jobs_paid == 1
+
+
+def test_with_a_store_a_later_generation_is_found_when_the_api_has_forgotten_the_first_ones_key(later):
+    task = Task(Store())
+    later.configure(fail_rate=1)
+    with pytest.raises(JobFailedError):
+        task.run()
+    later.configure(fail_rate=0)
+    later.by = DAY - 3600
+    with pytest.raises(Killed):
+        task.run("after the POST")
+    later.by = DAY + 60
+    assert task.run()["reused"] is True
+    assert (later.state.jobs_created, later.state.jobs_paid) == (2, 1)
 
 
 def test_without_a_store_a_retry_after_24_hours_pays_again(later):
@@ -308,7 +392,7 @@ def test_the_note_holds_the_job_and_nothing_of_the_prompt(connected):
     store = Store()
     result = Task(store, prompt="a secret campaign").run()
     note = store.get(NOTE_KEY)
-    assert (note["job_id"], note["series"], note["generation"]) == (result["job_id"], 0, 0)
+    assert (note["job_id"], note["series"], note["generation"]) == (result["job_id"], 3, 0)
     assert "secret" not in store.values[NOTE_KEY]
     assert connected.api_key not in store.values[NOTE_KEY]
 

@@ -300,8 +300,6 @@ def test_an_outage_that_outlasts_the_repeats_is_left_to_airflows_retry(connected
         ({"status": 403, "body": {"error": "API key is inactive"}}, "inactive"),
         ({"status": 403, "body": "error code: 1010"}, "proxy"),
         ({"status": 409, "body": {"error": "conflict"}}, "idempotency key"),
-        ({"status": 202, "body": "<html>"}, "cannot be used"),
-        ({"status": 202, "body": {"status": "QUEUED"}}, "jobId"),
         (
             {"status": 402, "body": {"error": "Insufficient credits", "creditsRequired": 12, "creditsAvailable": 3}},
             "costs 12, the team of connection 'apiframe_default' has 3",
@@ -313,6 +311,14 @@ def test_permanent_answers_fail_without_retry_and_say_what_to_do(fault, said, co
     with pytest.raises(AirflowFailException, match=said):
         operator().execute({"ti": ti})
     assert connected.state.requests["generate"] == 1
+
+
+def test_an_error_that_ends_the_wait_says_how_to_collect_the_job(connected, ti):
+    connected.faults.next("job", status=401, body={"error": "Invalid API key"})
+    with pytest.raises(AirflowFailException) as caught:
+        operator().execute({"ti": ti})
+    (job,) = connected.state.jobs
+    assert f"Job {job.id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job.id!r})" in str(caught.value)
 
 
 def test_a_completed_job_without_a_link_fails_without_retry_and_keeps_job_id_and_result(connected, ti):

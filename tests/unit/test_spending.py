@@ -23,7 +23,7 @@ class Row:
 
 
 def key(request=REQUEST, generation=0, **changed) -> str:
-    return Series.of(Row(**changed), retries=2).key(request, generation)
+    return Series.of(Row(**changed)).key(request, generation)
 
 
 @pytest.mark.parametrize("try_number", [1, 2, 3])
@@ -42,14 +42,6 @@ def test_anything_that_makes_it_another_picture_makes_another_key(changed):
 def test_another_request_has_another_key_and_the_order_of_parameters_does_not_count():
     assert key(GenerateRequest.parse(prompt="a poster", flux_params={"seed": 1, "steps": 10})) == key()
     assert key(GenerateRequest.parse(prompt="a poster", flux_params={"seed": 2, "steps": 10})) != key()
-
-
-@pytest.mark.parametrize(
-    ("try_number", "max_tries", "earlier"),
-    [(1, 2, 0), (2, 2, 1), (3, 2, 2), (4, 5, 0), (5, 5, 1)],
-)
-def test_earlier_tries_are_counted_from_the_last_clear(try_number, max_tries, earlier):
-    assert Series.of(Row(try_number=try_number, max_tries=max_tries), retries=2).earlier_tries == earlier
 
 
 PARTS = st.fixed_dictionaries(
@@ -77,13 +69,13 @@ def test_two_keys_are_equal_just_when_everything_that_makes_the_picture_is(one, 
     assert (made(one, tries[0]) == made(other, tries[1])) is (one == other)
 
 
-@given(max_tries=st.integers(0, 50), retries=st.integers(0, 50), try_number=st.integers(1, 60))
-def test_a_series_never_counts_more_tries_than_there_were_before(max_tries, retries, try_number):
-    for regenerate in (True, False):
-        row = Row(max_tries=max_tries, try_number=try_number)
-        series = Series.of(row, retries, regenerate_on_clear=regenerate)
-        assert 0 <= series.earlier_tries <= try_number - 1
-        assert series.number >= 0
+@given(max_tries=st.integers(0, 50), try_number=st.integers(1, 60), later=st.integers(0, 50))
+def test_kept_pictures_are_one_series_through_all_clears(max_tries, try_number, later):
+    before = Series.of(Row(max_tries=max_tries, try_number=try_number), regenerate_on_clear=False)
+    after = Series.of(Row(max_tries=max_tries + later, try_number=try_number + 1), regenerate_on_clear=False)
+    assert before.key(REQUEST, 0) == after.key(REQUEST, 0)
+    assert (before.earlier_tries, after.earlier_tries) == (try_number - 1, try_number)
+    assert before.key(REQUEST, 0) != Series.of(Row(max_tries=max_tries)).key(REQUEST, 0)
 
 
 @given(job_id=st.text(), digest=st.text(), series=st.integers(), generation=st.integers())

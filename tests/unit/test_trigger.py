@@ -98,7 +98,7 @@ def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(conne
     monkeypatch.setattr(ApiframeHook, "async_client", broken)
     (event,) = events_of(trigger(job_id))
     assert (event.payload["status"], event.payload["retry"]) == ("error", True)
-    assert "the secrets backend is down, asked with afk_***. The job" in event.payload["message"]
+    assert "the secrets backend is down, asked with afk_***. Job" in event.payload["message"]
     assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
 
 

@@ -333,17 +333,19 @@ def test_a_200_that_is_no_account_cannot_be_used_and_is_not_repeated(client, san
     error = caught(UnusableAnswerError, client.get_account)
     assert "GET /v2/me answered 200, but the answer cannot be used" in str(error)
     assert error.raw == (body if isinstance(body, str) else body.decode("utf-8", "replace"))
-    assert (error.status_code, error.transient) == (200, False)
+    assert (error.status_code, error.transient) == (200, True)
     assert error.request_id
     assert sandbox.state.requests["me"] == 1
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 @pytest.mark.parametrize("body", [{"status": "QUEUED"}, {"jobId": ""}, {"jobId": None}, {}, PAGE, ""])
-def test_a_submit_answered_without_a_job_id_is_not_repeated_and_warns_of_a_paid_job(client, sandbox, status, body):
+@pytest.mark.parametrize("key", ["key-1", None])
+def test_a_submit_answered_without_a_job_id_is_not_repeated_and_warns_of_a_paid_job(client, sandbox, status, body, key):
     sandbox.faults.next("generate", status=status, body=body)
-    error = caught(UnusableAnswerError, client.generate, a_request(), "key-1")
-    assert "The job may exist and be paid for: look at console.apiframe.ai before submitting it again" in str(error)
+    error = caught(UnusableAnswerError, client.generate, a_request(), key)
+    assert "The job may exist and be paid for: look at console.apiframe.ai before submitting it under another key" in str(error)
+    assert error.transient is (key is not None)  # a later try with the same key costs nothing
     assert sandbox.state.requests["generate"] == 1
 
 
