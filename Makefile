@@ -4,18 +4,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := requirements/airflow-3.3.2.txt
-TESTS ?= tests
+TESTS ?= tests/unit tests/dags
+FAULTS ?= 200
 
-.PHONY: help demo test lint sandbox clean
+.PHONY: help demo test lifecycle chaos lint sandbox clean
 
 help:  ## This list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; pictures land in demo-output/
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.ready  ## Run the tests
 	$(BIN)/python -m pytest $(TESTS)
+
+lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid; prints a table
+	$(BIN)/python -m pytest tests/lifecycle
+
+chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, SEED=... for the same draw again)
+	LIFECYCLE_FAULTS=$(FAULTS) LIFECYCLE_SEED=$(SEED) $(BIN)/python -m pytest tests/lifecycle/test_chaos.py
 
 lint: $(VENV)/.ready  ## Style, types, and the rules of the house
 	$(BIN)/ruff format --check .

@@ -1,0 +1,70 @@
+"""The parts of Airflow's REST API that the tests need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import requests
+
+SNAPSHOT_SECONDS = 0.7
+
+
+class AirflowApi:
+    """Airflow's API, safe to use from many threads. It asks for one thing at a time, which is all that SQLite can bear.
+
+    :param url: base URL of the api-server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._headers: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._snapshot: dict[str, list[dict[str, Any]]] = {}
+        self._taken_at = 0.0
+
+    def log_in(self) -> None:
+        answer = requests.get(f"{self._url}/auth/token", timeout=30)
+        self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._ask("GET", path, params=query)
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> Any:
+        with self._lock:
+            answer = requests.request(method, f"{self._url}/api/v2{path}", headers=self._headers, timeout=60, **arguments)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    def add_connection(self, connection_id: str, host: str, password: str, extra: str) -> None:
+        body = {"connection_id": connection_id, "conn_type": "apiframe", "host": host, "password": password, "extra": extra}
+        self._ask("POST", "/connections", json=body)
+
+    def start_run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+        self._ask("POST", f"/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": conf})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def run_ended(self, dag_id: str, run_id: str) -> bool:
+        return bool(self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"] in ("success", "failed"))
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        self._ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", json={"new_state": "failed"})
+
+    def xcom(self, ti: dict[str, Any], key: str = "return_value") -> Any:
+        path = f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/xcomEntries/{key}"
+        return self.get(path, map_index=ti["map_index"])["value"]
+
+    def tasks(self, run_id: str, fresh: bool = False) -> list[dict[str, Any]]:
+        """Return the task instances of a run, up to SNAPSHOT_SECONDS old unless they must be *fresh*."""
+        with self._lock:
+            if fresh or time.monotonic() > self._taken_at + SNAPSHOT_SECONDS:
+                found = self.get("/dags/~/dagRuns/~/taskInstances", limit=2000)["task_instances"]
+                self._snapshot = {}
+                for ti in found:
+                    self._snapshot.setdefault(ti["dag_run_id"], []).append(ti)
+                self._taken_at = time.monotonic()
+            return self._snapshot.get(run_id, [])

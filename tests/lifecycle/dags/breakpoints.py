@@ -1,0 +1,72 @@
+"""Places where a task stops and waits to be killed.
+
+A test arms one by making the file ``<run_id>.<point>`` in the folder of LIFECYCLE_BREAKPOINTS. The first task process of that
+run to come by takes the file away, writes its process id to ``<run_id>.<point>.hit``, and goes no further; the next try finds
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import get_current_context
+
+from airflow_provider_apiframe.api.client import ApiframeClient
+from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+
+FOLDER = Path(os.environ["LIFECYCLE_BREAKPOINTS"])
+
+
+def reach(point: str) -> None:
+    """Stop here for ever if this run's breakpoint is armed."""
+    with suppress(RuntimeError):  # outside of a task
+        name = f"{get_current_context()['run_id']}.{point}"
+        with suppress(FileNotFoundError):
+            taken = (FOLDER / name).rename(FOLDER / f"{name}.taken")
+            taken.write_text(str(os.getpid()))
+            taken.rename(FOLDER / f"{name}.hit")
+            while True:
+                time.sleep(60)
+
+
+class BreakableFlux(FluxGenerateOperator):
+    """The operator, with breakpoints around its steps. Those around its requests are in ``_send_once`` below."""
+
+    def execute(self, context: Any) -> Any:
+        value = super().execute(context)
+        reach("returning")
+        return value
+
+    def defer(self, **arguments: Any) -> None:
+        reach("deferring")
+        super().defer(**arguments)
+
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
+        reach("resumed")
+        return super().execute_complete(context, event)
+
+
+_send_once = ApiframeClient._send_once
+
+
+def _breakable_send_once(self: ApiframeClient, call: Any) -> Any:
+    submits = call.request.method == "POST"
+
+    def read(response: Any) -> Any:
+        if submits:
+            reach("answered")
+        answer = call.read(response)
+        if not submits:
+            reach("looked")
+        return answer
+
+    reach("submitting" if submits else "looking")
+    return _send_once(self, replace(call, read=read))
+
+
+ApiframeClient._send_once = _breakable_send_once  # type: ignore[method-assign]

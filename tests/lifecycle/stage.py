@@ -1,0 +1,198 @@
+"""A scenario, and the stage it is played on: a sandbox, a connection and a DAG run of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from deployment import Deployment, free_port
+from ledger import Ledger
+from PIL import Image
+from waiting import wait_until
+
+from airflow_provider_apiframe.sandbox.server import Sandbox
+
+FINISHED = ("success", "failed", "upstream_failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is left behind when a scenario is over.
+
+    :ivar tries: None where chance decides, as with an outage.
+    :ivar reused: what the last value says about its picture.
+    """
+
+    tries: int | None = 1
+    created: int = 1
+    paid: int = 1
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of the table.
+
+    :ivar play: breaks something while the run goes on; judged is what comes after it.
+    :ivar latency: seconds a job takes.
+    :ivar alone: runs after all those that run together, because it kills triggerers or needs one that reacts at once.
+    """
+
+    title: str
+    mode: str
+    play: Callable[[Stage], None]
+    expected: Expected
+    kind: str = "picture"
+    latency: float = 2.0
+    max_retries: int = 4
+    alone: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.mode})"
+
+    @property
+    def dag_id(self) -> str:
+        return f"{self.kind}_{self.mode}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What happened."""
+
+    tries: int
+    submits: int
+    created: int
+    paid: int
+    reused: bool
+    seconds: float
+
+
+class Stage:
+    """Where *scenario* runs; a context manager that starts and ends its sandbox.
+
+    :ivar pictures: the values that tasks delivered so far, by job id.
+    """
+
+    def __init__(self, scenario: Scenario, airflow: Deployment, name: str) -> None:
+        self.scenario = scenario
+        self.airflow = airflow
+        self.name = name
+        self.sandbox = Sandbox(port=free_port(), latency=scenario.latency)
+        self.ledger = Ledger(self.sandbox)
+        self.pictures: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Stage:
+        self.sandbox.start()
+        extra = json.dumps({"max_retries": self.scenario.max_retries})
+        self.airflow.api.add_connection(self.name, self.sandbox.url, self.sandbox.api_key, extra)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sandbox.stop()
+
+    def perform(self) -> Row:
+        """Play the scenario and judge it.
+
+        :raises AssertionError: it did not end as expected; the text ends with the logs of its tasks.
+        """
+        begun = time.monotonic()
+        try:
+            self.scenario.play(self)
+            value = self.deliver()
+            row = self._row(value, time.monotonic() - begun)
+            self._judge(row)
+        except Exception as error:
+            logs = "\n".join(self.airflow.task_logs(run) for run in (self.name, f"{self.name}-collect"))
+            raise AssertionError(f"{error}\n{self.sandbox.state.document()}\n{logs}") from error
+        return row
+
+    def start(self) -> None:
+        """Start the run."""
+        conf = {"conn_id": self.name, "prompt": f"{self.scenario} in {self.name}"}
+        self.airflow.api.start_run(self.scenario.dag_id, self.name, conf)
+
+    def task(self, run_id: str | None = None, fresh: bool = False) -> dict[str, Any]:
+        tasks = self.airflow.api.tasks(run_id or self.name, fresh)
+        return tasks[0] if tasks else {"state": None}
+
+    def reaches(self, *states: str, run_id: str | None = None) -> dict[str, Any]:
+        """Wait until the task is in one of *states*, and return it."""
+        what = f"{self.name} reaches {' or '.join(states)}"
+        wait_until(lambda: self.task(run_id)["state"] in (*states, *FINISHED), what, every=0.3)
+        found = self.task(run_id)
+        assert found["state"] in states, f"the task is {found['state']}"
+        return found
+
+    def kill_worker_at(self, point: str) -> None:
+        """Start the run, wait until its task reaches a breakpoint, and kill the task and its worker."""
+        armed = self.airflow.breakpoints / f"{self.name}.{point}"
+        hit = armed.with_name(f"{armed.name}.hit")
+        armed.touch()
+        self.start()
+        wait_until(hit.exists, f"{self.name} reaches the breakpoint {point}")
+        assert self.airflow.kill_task(int(hit.read_text())), "the task process was not there to be killed"
+
+    def clear(self) -> None:
+        """Clear the finished task by hand.
+
+        Airflow forgets a clear that comes between the end of the task and that of the run.
+        """
+        dag_id = self.scenario.dag_id
+        wait_until(lambda: self.airflow.api.run_ended(dag_id, self.name), f"{self.name} has ended", every=1)
+        self.airflow.api.clear(dag_id, self.name, "picture")
+        self.task(fresh=True)
+
+    def collect(self, job_id: str) -> None:
+        """Let a sensor collect a job that its task gave up."""
+        run = f"{self.name}-collect"
+        self.airflow.api.start_run("collect", run, {"conn_id": self.name, "job_id": job_id})
+        assert self.deliver(run)["job_id"] == job_id
+
+    def outage(self, seconds: float, over: Callable[[], object]) -> None:
+        """Let the API be down for *seconds*, and until *over* says so."""
+        self.sandbox.stop()
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() > began + seconds and over(), f"{self.name}: the outage is over")
+        self.sandbox.start()
+
+    def deliver(self, run_id: str | None = None) -> dict[str, Any]:
+        """Wait until a task succeeded, look at the picture it delivers, and return its value."""
+        task = self.reaches("success", run_id=run_id)
+        value: dict[str, Any] = self.airflow.api.xcom(task)
+        (url,) = value["image_urls"]
+        assert value["job_id"] in url
+        answer = requests.get(url, timeout=30)
+        assert answer.ok, f"{url}: {answer.status_code}"
+        Image.open(io.BytesIO(answer.content)).verify()
+        self.pictures[value["job_id"]] = value
+        return value
+
+    @property
+    def paid_jobs(self) -> set[str]:
+        return {job.id for job in self.sandbox.state.jobs if not job.refunded}
+
+    def _row(self, value: dict[str, Any], seconds: float) -> Row:
+        state = self.sandbox.state
+        submits = len(self.ledger.requests("generate"))
+        return Row(self.task()["try_number"], submits, state.jobs_created, state.jobs_paid, value["reused"], seconds)
+
+    def _judge(self, row: Row) -> None:
+        expected = self.scenario.expected
+        assert row.paid == expected.paid, f"{row.paid} jobs were paid for, not {expected.paid}"
+        assert row.created == expected.created, f"{row.created} jobs were created, not {expected.created}"
+        assert set(self.pictures) == self.paid_jobs, "the pictures delivered are not those that were paid for"
+        assert row.reused is expected.reused, f"the value says reused: {row.reused}"
+        assert expected.tries in (None, row.tries), f"{row.tries} tries, not {expected.tries}"
+
+    def trigger_log(self) -> str:
+        """Return what the triggers of the run wrote."""
+        logs = (self.airflow.home / "logs").glob(f"dag_id=*/run_id={self.name}/**/*.log.trigger.*")
+        with suppress(FileNotFoundError):
+            return "\n".join(file.read_text() for file in logs)
+        return ""
