@@ -18,6 +18,7 @@ from waiting import wait_until
 
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
+LONG = 3600.0
 FINISHED = ("success", "failed", "upstream_failed", "skipped")
 
 
@@ -40,7 +41,7 @@ class Scenario:
     """One row of the table.
 
     :ivar play: breaks something while the run goes on; judged is what comes after it.
-    :ivar latency: seconds a job takes.
+    :ivar latency: seconds a job takes; LONG for one that goes on until ``finish_job()``.
     :ivar alone: runs after all those that run together, because it kills triggerers or needs one that reacts at once.
     """
 
@@ -83,7 +84,8 @@ class Stage:
         self.scenario = scenario
         self.airflow = airflow
         self.name = name
-        self.sandbox = Sandbox(port=free_port(), latency=scenario.latency)
+        self._ahead = 0.0
+        self.sandbox = Sandbox(port=free_port(), latency=scenario.latency, clock=lambda: time.time() + self._ahead)
         self.ledger = Ledger(self.sandbox)
         self.pictures: dict[str, dict[str, Any]] = {}
 
@@ -154,6 +156,26 @@ class Stage:
         self.airflow.api.start_run("collect", run, {"conn_id": self.name, "job_id": job_id})
         assert self.deliver(run)["job_id"] == job_id
 
+    def says_what_keeps_running(self) -> None:
+        """After the task was marked: wait until its log names the job and the sensor, collect the job, and clear the task."""
+        (job,) = self.sandbox.state.jobs
+        said = f"job {job.id} keeps running and is paid for. ApiframeJobSensor"
+        wait_until(lambda: said in self._logs(), "the log says which job keeps running", 30)
+        self.finish_job()
+        self.collect(job.id)
+        self.clear()
+
+    def _logs(self) -> str:
+        files = (self.airflow.home / "logs").glob(f"dag_id=*/run_id={self.name}/**/*.log*")
+        with suppress(FileNotFoundError):
+            return "\n".join(file.read_text() for file in files)
+        return ""
+
+    def finish_job(self) -> None:
+        """Let the job of a scenario with a LONG latency be finished now, and a job after it take a second."""
+        self.sandbox.configure(latency=1.0)
+        self._ahead = LONG
+
     def outage(self, seconds: float, over: Callable[[], object]) -> None:
         """Let the API be down for *seconds*, and until *over* says so."""
         self.sandbox.stop()
@@ -189,10 +211,3 @@ class Stage:
         assert set(self.pictures) == self.paid_jobs, "the pictures delivered are not those that were paid for"
         assert row.reused is expected.reused, f"the value says reused: {row.reused}"
         assert expected.tries in (None, row.tries), f"{row.tries} tries, not {expected.tries}"
-
-    def trigger_log(self) -> str:
-        """Return what the triggers of the run wrote."""
-        logs = (self.airflow.home / "logs").glob(f"dag_id=*/run_id={self.name}/**/*.log.trigger.*")
-        with suppress(FileNotFoundError):
-            return "\n".join(file.read_text() for file in logs)
-        return ""
