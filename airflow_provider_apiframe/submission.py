@@ -100,7 +100,7 @@ class Submission:
         try:
             jobs = self.hook.list_jobs(limit=1).jobs
         except ApiframeError as error:
-            log.warning("Whether the job of this try is an earlier one cannot be told: %s", error)
+            log.warning("The list of jobs cannot be read, so reused may be false for a job of an earlier try: %s", error)
             return None
         return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
 
@@ -121,7 +121,12 @@ class Submission:
             return None
         # A store that cannot be read is not an empty one: its error ends the try, before anything is paid.
         note = Note.read(self.store.get(NOTE_KEY))
-        if note is None or not (self.any_series or note.series == self.series.number):
+        if note is None:
+            return None
+        if note.series != self.series.number and not self.any_series:
+            log.info(
+                "Cleared since job %s: this is a new picture, and paid for. regenerate_on_clear=False keeps one", note.job_id
+            )
             return None
         if note.fingerprint == fingerprint(request):
             return note

@@ -138,7 +138,9 @@ def check_max_credits(credits: Any) -> float:
 
     :raises InvalidRequestError: if it is no number, not finite, or not above 0.
     """
-    return _checked(_CREDITS, "max_credits", credits, "must be a number of credits above 0")
+    # A bool would count as 0 or 1.
+    value = None if isinstance(credits, bool) else credits
+    return _checked(_CREDITS, "max_credits", value, "must be a number of credits above 0")
 
 
 def check_flag(name: str, value: Any) -> bool:

@@ -39,7 +39,7 @@ from airflow_provider_apiframe.api.errors import (
     UnusableAnswerError,
 )
 from airflow_provider_apiframe.api.flux_params import FluxParams, shortened
-from airflow_provider_apiframe.api.job_failures import failure_in
+from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, failure_in
 
 __all__ = ["Account", "FluxParams", "GenerateRequest", "Job", "JobAccepted", "JobPage", "ModelInfo"]
 
@@ -193,7 +193,9 @@ class Job(_Answer):
             )
         if self.status == "CANCELLED":
             reason = f" ({self.error})" if self.error else ""
-            raise JobCancelledError(f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}", job_id=self.id)
+            raise JobCancelledError(
+                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}", job_id=self.id
+            )
         if not self.image_urls:
             raw = shortened(self.result, 2000)
             raise UnusableAnswerError(

@@ -227,7 +227,7 @@ class Protocol:
 
         def report(state: tenacity.RetryCallState) -> None:
             tries = f"try {state.attempt_number} of {self.settings.max_retries + 1}"
-            log.warning("%s; repeating in %.1f s (%s)", _error_of(state), state.upcoming_sleep, tries)
+            log.warning("%s; repeating in %.1f s (%s)", str(_error_of(state)).rstrip("."), state.upcoming_sleep, tries)
 
         def give_up(state: tenacity.RetryCallState) -> None:
             error = _error_of(state)
@@ -235,7 +235,12 @@ class Protocol:
             why = ""
             if state.attempt_number <= self.settings.max_retries:
                 why = f"; a pause of {state.upcoming_sleep:.0f} s more would exceed its budget of {CALL_BUDGET:g} s"
-            error.args = (f"{str(error).rstrip('.')}. Tried {tries}{why}.",)
+            perhaps = ""
+            if call.request.method == "POST" and not isinstance(error, RateLimitedError):
+                perhaps = (
+                    " It may have been accepted and paid for all the same: the same idempotency key finds it, within 24 hours."
+                )
+            error.args = (f"{str(error).rstrip('.')}. Tried {tries}{why}.{perhaps}",)
             raise error
 
         return {

@@ -69,8 +69,7 @@ class Wait:
         if left <= 0:
             raise JobTimeoutError(
                 f"Apiframe job {self.job_id} was not finished at the deadline (last seen: {last_seen}). It keeps running and "
-                "is paid for. A retry of the task that submitted it picks it up, and pays nothing; so does "
-                f"ApiframeJobSensor(job_id={self.job_id!r}).",
+                f"is paid for. {_collected_by(self.job_id)}",
                 job_id=self.job_id,
             )
         return min(max(wanted, LEAST_INTERVAL), left)
@@ -83,10 +82,13 @@ def goes_on(job_id: str) -> str:
 
 def keeps_running(job_id: str) -> str:
     """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
+    return f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. {_collected_by(job_id)}"
+
+
+def _collected_by(job_id: str) -> str:
     return (
-        f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. ApiframeJobSensor(job_id={job_id!r}) "
-        "collects it and pays nothing, and so does an automatic retry; clearing the task makes a new picture, unless it has "
-        "regenerate_on_clear=False."
+        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an automatic retry of the task that "
+        "submitted it; clearing that task pays for a new picture, unless it has regenerate_on_clear=False."
     )
 
 

@@ -99,6 +99,8 @@ class FluxGenerateOperator(BaseOperator):
             model=model,
             flux_params=flux_params,
             apiframe_conn_id=apiframe_conn_id,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
             poll_interval=poll_interval,
             timeout=timeout,
             regenerate_on_clear=regenerate_on_clear,
@@ -201,7 +203,8 @@ def _check_literals(**arguments: Any) -> None:
     :raises InvalidParameterError: naming the argument, its value and what is allowed.
     """
     # No template fields: nothing would render them.
-    never_late = {"poll_interval", "timeout", "regenerate_on_clear", "max_credits", "webhook_events"}
+    flags = ("wait_for_completion", "deferrable", "regenerate_on_clear")
+    never_late = {*flags, "poll_interval", "timeout", "max_credits", "webhook_events"}
     known = {name: value for name, value in arguments.items() if name in never_late or not is_late(value)}
     with failing_for_good(task_id=arguments.get("task_id")):
         if "prompt" in known:
@@ -223,8 +226,9 @@ def _check_literals(**arguments: Any) -> None:
         for name in ("poll_interval", "timeout"):
             if name in known:
                 checked_seconds(name, known[name])
-        if "regenerate_on_clear" in known:
-            check_flag("regenerate_on_clear", known["regenerate_on_clear"])
+        for name in flags:
+            if name in known:
+                check_flag(name, known[name])
         if known.get("max_credits") is not None:
             check_max_credits(known["max_credits"])
 

@@ -256,13 +256,15 @@ def test_a_run_made_again_under_the_id_of_one_that_failed_gets_a_new_job_with_it
     assert (connected.state.jobs_created, connected.state.jobs_paid) == (2, 1)
 
 
-def test_clearing_pays_for_a_new_picture(store, connected):
+def test_clearing_pays_for_a_new_picture_and_says_so(store, connected, caplog, capfd):
     task = Task(store)
     first = task.run()
     task.clear()
     second = task.run()
     assert {first["job_id"], second["job_id"]} == {job.id for job in connected.state.jobs}
     assert (second["reused"], connected.state.jobs_paid) == (False, 2)
+    if store:
+        assert f"Cleared since job {first['job_id']}: this is a new picture" in caplog.text + "".join(capfd.readouterr())
 
 
 def test_clearing_with_regenerate_on_clear_false_gives_the_picture_that_was_paid_for(store, connected):

@@ -36,6 +36,9 @@ WRONG = [
     ({"webhook_events": ["completed"]}, ["webhook_events=['completed']", "webhook_url"]),
     ({"apiframe_conn_id": None}, ["apiframe_conn_id=None", "Airflow connection"]),
     ({"timeout": 0}, ["timeout=0", "above 0"]),
+    ({"max_credits": True}, ["max_credits", "number of credits above 0"]),
+    ({"wait_for_completion": "no"}, ["wait_for_completion='no'", "True or False"]),
+    ({"deferrable": "x"}, ["deferrable='x'", "True or False"]),
     ({"max_credits": 0}, ["max_credits=0", "above 0"]),
     ({"max_credits": "a lot"}, ["max_credits='a lot'", "number of credits"]),
     ({"regenerate_on_clear": "False"}, ["regenerate_on_clear='False'", "True or False"]),
@@ -52,7 +55,15 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_read(arguments, said):
         assert piece in str(caught.value)
 
 
-NOT_TEMPLATED = {"timeout", "max_credits", "regenerate_on_clear", "poll_interval", "webhook_events"}
+NOT_TEMPLATED = {
+    "timeout",
+    "wait_for_completion",
+    "deferrable",
+    "max_credits",
+    "regenerate_on_clear",
+    "poll_interval",
+    "webhook_events",
+}
 
 
 @pytest.mark.parametrize(
