@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from airflow_provider_apiframe.api.catalog import FLUX_MODELS
 from airflow_provider_apiframe.api.errors import InvalidRequestError
-from airflow_provider_apiframe.api.flux_params import FluxParams, HttpUrl, read_literal, shortened
+from airflow_provider_apiframe.api.flux_params import FluxParams, HttpUrl, Number, read_literal, shortened
 
 T = TypeVar("T")
 
@@ -19,7 +19,8 @@ PROMPT_MAX_LENGTH = 2000
 
 WebhookEvent = Literal["progress", "completed", "failed"]
 
-_CREDITS: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)])
+_CREDITS: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0)])
+_FLAG: TypeAdapter[bool] = TypeAdapter(StrictBool)
 
 
 def flux_params_mapping(value: FluxParams | Mapping[str, Any] | str | None) -> Mapping[str, Any]:
@@ -138,9 +139,7 @@ def check_max_credits(credits: Any) -> float:
 
     :raises InvalidRequestError: if it is no number, not finite, or not above 0.
     """
-    # A bool would count as 0 or 1.
-    value = None if isinstance(credits, bool) else credits
-    return _checked(_CREDITS, "max_credits", value, "must be a number of credits above 0")
+    return _checked(_CREDITS, "max_credits", credits, "must be a number of credits above 0")
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -148,10 +147,7 @@ def check_flag(name: str, value: Any) -> bool:
 
     :raises InvalidRequestError: naming the argument *name*.
     """
-    if isinstance(value, bool):
-        return value
-    reason = "must be True or False"
-    raise InvalidRequestError(f"{name}={shortened(value)}: {reason}", fields={name: [reason]})
+    return _checked(_FLAG, name, value, "must be True or False")
 
 
 def _checked(adapter: TypeAdapter[T], name: str, value: Any, reason: str) -> T:

@@ -51,7 +51,7 @@ def _list_from_text(value: Any) -> Any:
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
 _Int = Annotated[int, BeforeValidator(_no_bool)]
-_Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 _Ratio = Annotated[str, StringConstraints(pattern=rf"^([1-9][0-9]*:[1-9][0-9]*|{MATCH_INPUT}|custom)$")]
 _Resolution = Literal["0.5 MP", "1 MP", "2 MP", "4 MP", "0.5MP", "1MP", "2MP", "4MP", "match_input_image"]
 
@@ -110,10 +110,10 @@ class FluxParams(BaseModel):
     resolution: _Resolution | None = None
     input_images: Annotated[list[HttpUrl], BeforeValidator(_list_from_text), Field(max_length=10)] | None = None
     steps: Annotated[_Int, Field(ge=1, le=50)] | None = None
-    guidance: Annotated[_Number, Field(ge=1.5, le=10)] | None = None
+    guidance: Annotated[Number, Field(ge=1.5, le=10)] | None = None
     prompt_upsampling: bool | None = None
     image_prompt: HttpUrl | None = None
-    image_prompt_strength: Annotated[_Number, Field(ge=0, le=1)] | None = None
+    image_prompt_strength: Annotated[Number, Field(ge=0, le=1)] | None = None
     raw: bool | None = None
     go_fast: bool | None = None
 

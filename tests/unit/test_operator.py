@@ -36,7 +36,7 @@ WRONG = [
     ({"webhook_events": ["completed"]}, ["webhook_events=['completed']", "webhook_url"]),
     ({"apiframe_conn_id": None}, ["apiframe_conn_id=None", "Airflow connection"]),
     ({"timeout": 0}, ["timeout=0", "above 0"]),
-    ({"max_credits": True}, ["max_credits", "number of credits above 0"]),
+    ({"max_credits": True}, ["max_credits=True", "number of credits above 0"]),
     ({"wait_for_completion": "no"}, ["wait_for_completion='no'", "True or False"]),
     ({"deferrable": "x"}, ["deferrable='x'", "True or False"]),
     ({"max_credits": 0}, ["max_credits=0", "above 0"]),
