@@ -68,16 +68,14 @@ class Submission:
             accepted = self.hook.generate_image(request, self.series.key(request, generation))
             self._note(Note(accepted.job_id, fingerprint(request), self.series.number, generation))
             job = Job(id=accepted.job_id, status=accepted.status)
-            may_be_earlier = generation < self.series.earlier_tries
             # A job that is finished when it is accepted is that of a run with the same id, which was deleted and made again.
-            is_earlier = True if job.finished else None
-            if may_be_earlier or is_earlier:
-                job = self.hook.get_job(accepted.job_id)
-                if newest and job.created and not is_earlier:
-                    is_earlier = job.created <= newest
-                if may_be_earlier and is_earlier is not False and self._makes_way(job):
-                    generation += 1
-                    continue
+            was_finished, may_be_earlier = job.finished, generation < self.series.earlier_tries
+            if was_finished or may_be_earlier:
+                job = self.hook.get_job(job.id)
+            is_earlier = was_finished or (job.created <= newest if newest and job.created else None)
+            if may_be_earlier and is_earlier is not False and self._makes_way(job):
+                generation += 1
+                continue
             if is_earlier:
                 return _reattached(job)
             log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
@@ -108,12 +106,9 @@ class Submission:
         try:
             return self.hook.get_job(note.job_id)
         except NotFoundError as error:
-            raise NotFoundError(
-                f"Job {note.job_id}, which an earlier try submitted and paid for, is not to be found. {error} Nothing was "
-                "submitted; to pay for a new picture, clear the task with regenerate_on_clear=True.",
-                job_id=note.job_id,
-                status_code=404,
-                request_id=error.request_id,
+            raise error.adding(
+                "An earlier try submitted that job, and paid for it. Nothing was submitted now; to pay for a new picture, clear "
+                "the task with regenerate_on_clear=True."
             ) from None
 
     def _note_of_earlier_try(self, request: GenerateRequest) -> Note | None:

@@ -27,6 +27,8 @@ what to do next. None of them contains the API key.
 
 from __future__ import annotations
 
+from typing import Self
+
 from airflow_provider_apiframe.api.job_failures import FailureKind
 
 
@@ -52,6 +54,11 @@ class ApiframeError(Exception):
         self.job_id = job_id
         self.status_code = status_code
         self.request_id = request_id
+
+    def adding(self, sentence: str) -> Self:
+        """Return this error with one more sentence at its end."""
+        self.args = (f"{str(self).rstrip('.')}. {sentence}",)
+        return self
 
 
 class ConfigurationError(ApiframeError):

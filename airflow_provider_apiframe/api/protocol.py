@@ -240,8 +240,7 @@ class Protocol:
                 perhaps = (
                     " It may have been accepted and paid for all the same: the same idempotency key finds it, within 24 hours."
                 )
-            error.args = (f"{str(error).rstrip('.')}. Tried {tries}{why}.{perhaps}",)
-            raise error
+            raise error.adding(f"Tried {tries}{why}.{perhaps}")
 
         return {
             "before_sleep": report,
@@ -252,9 +251,9 @@ class Protocol:
         }
 
 
-def _error_of(state: tenacity.RetryCallState) -> BaseException:
+def _error_of(state: tenacity.RetryCallState) -> ApiframeError:
     error = state.outcome.exception() if state.outcome else None
-    assert error is not None, "tenacity asks after failures only"
+    assert isinstance(error, ApiframeError), "tenacity asks after errors that may be repeated"
     return error
 
 

@@ -58,8 +58,7 @@ class Wait:
         """
         self._unusable = self._unusable + 1 if isinstance(error, UnusableAnswerError) else 0
         if not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
-            error.args = (f"{str(error).rstrip('.')}. {goes_on(self.job_id)}",)
-            raise error
+            raise error.adding(goes_on(self.job_id))
         log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
         asked = getattr(error, "retry_after", None) or 0.0
         return self._pause(now, max(self.poll_interval, min(asked, RETRY_AFTER_CAP)), str(error))
