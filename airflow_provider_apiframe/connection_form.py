@@ -57,6 +57,14 @@ EXTRA_FIELDS = (
         'Certificate check: "true", or the path of a CA bundle. Default true.',
     ),
     ExtraField(
+        "requests_per_minute",
+        "Requests per minute",
+        "integer",
+        120,
+        "How many requests each triggerer may make per minute to wait for jobs. Default 120; the API allows 500 for everything.",
+        minimum=1,
+    ),
+    ExtraField(
         "allow_http",
         "Allow http://",
         "boolean",

@@ -18,6 +18,7 @@ from airflow_provider_apiframe.api.answers import Response
 from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.protocol import Call, Protocol
+from airflow_provider_apiframe.api.schedule import Durations, Schedule
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 
@@ -29,11 +30,19 @@ class AsyncApiframeClient:
 
     :param settings: API key, base URL and limits.
     :param sleep: waits the given seconds between repeats and polls.
+    :param clock: gives the seconds since the epoch.
     """
 
-    def __init__(self, settings: ClientSettings, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._protocol = Protocol(settings)
         self._sleep = sleep
+        self._clock = clock
+        self._durations = Durations()
         self.settings = settings
         verify = ssl.create_default_context(cafile=settings.verify) if isinstance(settings.verify, str) else settings.verify
         # This machine is reached directly: through a proxy the key would leave it, unencrypted.
@@ -75,20 +84,25 @@ class AsyncApiframeClient:
         :raises JobTimeoutError: not finished at the deadline.
         """
         call = self._protocol.job(wait.job_id)
+        schedule = Schedule(durations=self._durations)
+        schedule.add(wait, self._clock())
         while True:
+            now = self._clock()
+            if (pause := schedule.next_look(now).at - now) > 0:
+                await self._sleep(pause)
             try:
-                job = await self._send_once(call)
+                ended = schedule.saw(wait.job_id, await self._send_once(call), self._clock())
             except ApiframeError as error:
-                pause = wait.after_error(error, time.time())
-            else:
-                if job.finished:
-                    return job
-                pause = wait.after_job(job, time.time())
-            await self._sleep(pause)
+                ended = schedule.failed(wait.job_id, error, self._clock())
+            for _, outcome in ended:
+                if isinstance(outcome, Job):
+                    return outcome
+                raise outcome
 
-    async def list_jobs(self, **filters: Any) -> JobPage:
-        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`."""
-        return await self._send(self._protocol.jobs(**filters))
+    async def list_jobs(self, *, repeats: bool = True, **filters: Any) -> JobPage:
+        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`, repeats as in :meth:`get_job`."""
+        call = self._protocol.jobs(**filters)
+        return await self._send(call) if repeats else await self._send_once(call)
 
     async def get_account(self) -> Account:
         """Return user, team and credits left. Free."""

@@ -159,17 +159,25 @@ class Job(_Answer):
     @property
     def created(self) -> datetime | None:
         """When the API says that it was created; None when it does not say, or says it without a time zone."""
-        try:
-            created = datetime.fromisoformat(self.created_at or "")
-        except ValueError:
-            return None
-        return created if created.tzinfo else None
+        return _moment(self.created_at)
+
+    @property
+    def completed(self) -> datetime | None:
+        """When the API says that it ended, in whatever state; None when it does not say, or says it without a time zone."""
+        return _moment(self.completed_at)
 
     @property
     def prompt(self) -> str | None:
         """The prompt the job was submitted with, when the API says it."""
         prompt = self.input.get("prompt") if isinstance(self.input, Mapping) else None
         return prompt if isinstance(prompt, str) else None
+
+    def with_prompt(self, prompt: str | None) -> Job:
+        """Return this job with *prompt*, where the answer did not say it and the caller knows it."""
+        if prompt is None or self.prompt is not None:
+            return self
+        given = self.input if isinstance(self.input, Mapping) else {}
+        return self.model_copy(update={"input": {**given, "prompt": prompt}})
 
     @property
     def image_urls(self) -> list[str]:
@@ -210,6 +218,14 @@ class Job(_Answer):
         return "" if self.credit_cost is None else f" (credits charged: {self.credit_cost})"
 
 
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
 def _urls_in(result: Any) -> list[str]:
     """Find links in any of the forms seen: a bare URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
@@ -223,10 +239,19 @@ def _urls_in(result: Any) -> list[str]:
     return []
 
 
-class JobPage(_Answer):
-    """One page of jobs, newest first. ``next_cursor`` asks for the page after it; None on the last."""
+def _readable(jobs: Any) -> Any:
+    if not isinstance(jobs, list):
+        return jobs
+    return [read for job in jobs if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None]
 
-    jobs: list[Job]
+
+class JobPage(_Answer):
+    """One page of jobs, newest first. ``next_cursor`` asks for the page after it; None on the last.
+
+    A job that cannot be read is left out: it must not hide the others.
+    """
+
+    jobs: Annotated[list[Job], BeforeValidator(_readable)]
     next_cursor: _Text = None
     has_more: _Flag = None
 

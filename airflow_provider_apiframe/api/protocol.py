@@ -38,7 +38,6 @@ from airflow_provider_apiframe.api.models import (
     ModelList,
 )
 from airflow_provider_apiframe.api.settings import ClientSettings
-from airflow_provider_apiframe.api.waiting import RETRY_AFTER_CAP
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ IDEMPOTENCY_KEY_MAX_LENGTH = 255  # OpenAPI parameter IdempotencyKey
 # Seconds. Full jitter below a bound that doubles, as the vendor's own SDK does it.
 BACKOFF_START = 0.5
 BACKOFF_CAP = 30.0
+RETRY_AFTER_CAP = 300.0  # an API that asks for more is asked again all the same
 # Seconds for a call with all its repeats and pauses: two pauses as long as they may be do not fit. What is left to do then is
 # Airflow's: its retry holds no worker slot while it waits.
 CALL_BUDGET = 600.0

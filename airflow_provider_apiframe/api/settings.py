@@ -24,6 +24,7 @@ class ClientSettings:
     :param timeout: seconds one request may take, > 0.
     :param max_retries: how often a request is repeated, >= 0.
     :param verify: True, False, or the path of a CA bundle.
+    :param requests_per_minute: how many requests a triggerer may make to wait for jobs, >= 1.
     :param name: what error texts call this configuration, e.g. "connection 'apiframe_default'".
     """
 
@@ -32,6 +33,7 @@ class ClientSettings:
     timeout: float = 60.0
     max_retries: int = 4
     verify: bool | str = True
+    requests_per_minute: int = 120
     name: str = "the Apiframe client"
 
     def redact(self, text: str) -> str:

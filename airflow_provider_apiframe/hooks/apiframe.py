@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import logging
@@ -38,8 +39,9 @@ class ApiframeHook(BaseHook):
     """Speaks to Apiframe with the API key of an Airflow connection.
 
     Connection type ``apiframe``: the password is the API key, the host the base URL (empty: https://api.apiframe.ai); extras
-    ``timeout`` (seconds per request, 60), ``max_retries`` (4), ``verify`` (true, or the path of a CA bundle) and ``allow_http``
-    (false). Nothing is read or opened before the first use.
+    ``timeout`` (seconds per request, 60), ``max_retries`` (4), ``verify`` (true, or the path of a CA bundle),
+    ``requests_per_minute`` (that each triggerer may make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read or
+    opened before the first use.
 
     All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when they fail; its ``transient`` says
     whether trying again later can help.
@@ -80,18 +82,22 @@ class ApiframeHook(BaseHook):
         mask_secret(settings.api_key)
         return ApiframeClient(settings)
 
-    async def async_client(self) -> AsyncApiframeClient:
-        """Return a new asynchronous client, without blocking the event loop for the connection. Close it after use.
+    async def async_settings(self) -> ClientSettings:
+        """Read the connection without blocking the event loop.
 
         :raises ConfigurationError: the connection is missing or cannot be used as it is written.
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
-
         with _hiding_the_connection(self.apiframe_conn_id):
-            settings = settings_from(await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id)
-        return AsyncApiframeClient(settings)
+            return settings_from(await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id)
+
+    async def async_client(self) -> AsyncApiframeClient:
+        """Return a new asynchronous client, without blocking the event loop. Close it after use.
+
+        :raises ConfigurationError: as :meth:`async_settings`.
+        """
+        return await new_async_client(await self.async_settings())
 
     def get_conn(self) -> requests.Session:
         """Return the ``requests.Session``. It adds the API key to requests to the API's host, and to no others."""
@@ -175,6 +181,20 @@ class ApiframeHook(BaseHook):
             return False, str(error)
 
 
+async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
+    """Return a new asynchronous client. The modules and the CA certificates it needs are read on a thread."""
+
+    def new() -> AsyncApiframeClient:
+        import anyio
+
+        from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
+
+        anyio.run(anyio.sleep, 0)  # loads what httpx would load on our event loop, at its first request
+        return AsyncApiframeClient(settings)
+
+    return await asyncio.to_thread(new)
+
+
 def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
     """Return the client's settings that an Airflow connection stands for.
 
@@ -188,6 +208,7 @@ def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
         timeout=extra.number("timeout"),
         max_retries=int(extra.number("max_retries")),
         verify=extra.verify(),
+        requests_per_minute=int(extra.number("requests_per_minute")),
         name=name,
     )
 

@@ -148,7 +148,8 @@ class FluxGenerateOperator(BaseOperator):
                 return self._delivered(job, context, reused=reused)
             wait = Wait.lasting(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
             if self.deferrable:
-                trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, reused=reused)
+                prompt = job.prompt or request.prompt
+                trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, reused=reused, prompt=prompt)
                 self.defer(trigger=trigger, method_name="execute_complete")
             return self._delivered(self.hook.client.wait_for_job(wait), context, reused=reused)
 

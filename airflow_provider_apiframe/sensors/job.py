@@ -79,14 +79,22 @@ class ApiframeJobSensor(BaseSensorOperator):
         if not self.deferrable:
             return with_outputs(super().execute(context), self, context)
         with self._skipping_if_soft():
-            first_look = self.poke(context)
+            job = self._look()
+            if job and job.finished:
+                return with_outputs(self._delivered(job), self, context)
             wait = Wait.lasting(self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval))
-        if not first_look.is_done:
-            self.defer(trigger=ApiframeJobTrigger.of(wait, self.apiframe_conn_id), method_name="execute_complete")
-        return with_outputs(first_look.xcom_value, self, context)
+        trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, prompt=job.prompt if job else None)
+        return self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
+        job = self._look()
+        if job and job.finished:
+            return PokeReturnValue(is_done=True, xcom_value=self._delivered(job))
+        return PokeReturnValue(is_done=False)
+
+    def _look(self) -> Job | None:
+        """Return the job as it is now, None where an outage hides it. One request."""
         try:
             job = self.hook.get_job(self.job_id, repeats=False)
         except UnusableAnswerError:
@@ -96,9 +104,9 @@ class ApiframeJobSensor(BaseSensorOperator):
                 with failing_for_good():
                     raise
             self.log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
-            return PokeReturnValue(is_done=False)
+            return None
         self.log.info("Job %s is %s", job.id, job.status)
-        return PokeReturnValue(is_done=job.finished, xcom_value=self._delivered(job) if job.finished else None)
+        return job
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
         """Resume after the trigger fired."""

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import ValidationError
 
-from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
+from airflow_provider_apiframe.api.errors import ApiframeError, AuthenticationError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.api.waiting import Wait, goes_on, keeps_running
@@ -19,28 +19,38 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 class ApiframeJobTrigger(BaseTrigger):
     """Fires once, when the job is finished, the deadline has passed, or asking again cannot help.
 
-    The event holds all that a resuming task needs; :func:`job_in` reads it. The trigger's row in the database holds JSON scalars
-    and no secret.
+    All triggers of an account in a triggerer share one loop that looks at their jobs (``watcher.py``). The event holds all that a
+    resuming task needs; :func:`job_in` reads it. The trigger's row in the database holds JSON scalars and no secret.
 
     :param job_id: the job.
     :param apiframe_conn_id: id of the Airflow connection.
     :param deadline: seconds since the epoch; absolute, so that a restarted triggerer neither extends nor loses it.
-    :param poll_interval: seconds between two requests.
+    :param poll_interval: seconds between two looks at the job.
     :param reused: whether an earlier try of the task submitted the job; passed on to the event.
+    :param prompt: what the job was submitted with, where it is known; passed on with the job, for the list of jobs leaves it out.
     """
 
-    def __init__(self, job_id: str, apiframe_conn_id: str, deadline: float, poll_interval: float, reused: bool = False) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        apiframe_conn_id: str,
+        deadline: float,
+        poll_interval: float,
+        reused: bool = False,
+        prompt: str | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.reused = reused
+        self.prompt = prompt
 
     @classmethod
-    def of(cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False) -> ApiframeJobTrigger:
+    def of(cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer."""
-        return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval, reused)
+        return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval, reused, prompt)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments for the trigger's row."""
@@ -50,15 +60,16 @@ class ApiframeJobTrigger(BaseTrigger):
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
         }
-        if self.reused:  # left out otherwise, so that a triggerer with an older version of this package can read the row
+        if self.reused:
             arguments["reused"] = True
+        if self.prompt is not None:
+            arguments["prompt"] = self.prompt
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and yield the one event."""
         try:
-            async with await ApiframeHook(self.apiframe_conn_id).async_client() as client:
-                job = await client.wait_for_job(Wait(self.job_id, self.deadline, self.poll_interval))
+            job = await self._finished_job()
         except JobTimeoutError as error:
             yield TriggerEvent({"status": "timeout", "message": str(error)})
         except ApiframeError as error:
@@ -68,6 +79,22 @@ class ApiframeJobTrigger(BaseTrigger):
             yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
             yield TriggerEvent({"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused})
+
+    async def _finished_job(self) -> Job:
+        from airflow_provider_apiframe.triggers.watcher import JobWatcher  # needs an HTTP library; DAG files import this module
+
+        hook = ApiframeHook(self.apiframe_conn_id)
+        wait = Wait(self.job_id, self.deadline, self.poll_interval)
+        settings = await hook.async_settings()
+        try:
+            job = await JobWatcher.of(settings).wait(wait)
+        except AuthenticationError:
+            now = await hook.async_settings()
+            if now.api_key == settings.api_key:
+                raise
+            # Somebody replaced the key in the connection while the job was under way.
+            job = await JobWatcher.of(now).wait(wait)
+        return job.with_prompt(self.prompt)
 
     async def on_kill(self) -> None:
         """Say that the job goes on and how to collect it, after somebody cleared or marked the task. Airflow 3.3+ calls it."""

@@ -232,7 +232,12 @@ def test_deferrable_it_defers_with_an_absolute_deadline_and_no_secret(connected,
     assert isinstance(trigger, ApiframeJobTrigger)
     _, arguments = trigger.serialize()
     assert before + 60 <= arguments.pop("deadline") <= datetime.datetime.now().timestamp() + 60
-    assert arguments == {"job_id": ti.xcoms["job_id"], "apiframe_conn_id": "apiframe_default", "poll_interval": 3}
+    assert arguments == {
+        "job_id": ti.xcoms["job_id"],
+        "apiframe_conn_id": "apiframe_default",
+        "poll_interval": 3,
+        "prompt": "a poster",
+    }
     assert deferred.value.method_name == "execute_complete"
     assert not deferred.value.kwargs  # dag.test() loses them; everything is in the event
 

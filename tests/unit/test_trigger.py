@@ -95,7 +95,7 @@ def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(conne
     async def broken(self):
         raise RuntimeError("the secrets backend is down, asked with afk_0123")
 
-    monkeypatch.setattr(ApiframeHook, "async_client", broken)
+    monkeypatch.setattr(ApiframeHook, "async_settings", broken)
     (event,) = events_of(trigger(job_id))
     assert (event.payload["status"], event.payload["retry"]) == ("error", True)
     assert "the secrets backend is down, asked with afk_***. Job" in event.payload["message"]
@@ -128,6 +128,44 @@ def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(caplog, capfd):
     asyncio.run(trigger("j-1").on_kill())
     said = caplog.text + "".join(capfd.readouterr())
     assert "job j-1 keeps running and is paid for. ApiframeJobSensor(job_id='j-1')" in said
+
+
+def test_the_prompt_is_passed_on_where_the_list_of_jobs_leaves_it_out(connected):
+    connected.configure(latency=0.5)
+    hook = ApiframeHook()
+    job_ids = [hook.generate_image(GenerateRequest.parse(prompt="a poster")).job_id for _ in range(4)]
+    triggers = [ApiframeJobTrigger(job_id, "apiframe_default", time.time() + 30, 0.1, prompt="a fox") for job_id in job_ids]
+    for each in triggers:
+        _, arguments = each.serialize()
+        assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+        assert ApiframeJobTrigger(**arguments).prompt == "a fox"
+
+    async def all_events() -> list[list[TriggerEvent]]:
+        async def of(each):
+            return [event async for event in each.run()]
+
+        return await asyncio.gather(*map(of, triggers))
+
+    for (event,) in asyncio.run(all_events()):
+        assert job_in(event.payload).prompt == "a fox"
+    assert connected.state.requests["jobs"] > 0
+    (event,) = events_of(triggers[0])
+    assert job_in(event.payload).prompt == "a poster"  # asked for by its id the API says it itself
+
+
+def test_a_key_that_was_replaced_while_the_job_ran_is_taken_from_the_connection(connected, connect, job_id, monkeypatch):
+    real, read = ApiframeHook.async_settings, []
+    connect(password="afk_revoked", host=connected.url)
+
+    async def settings(self):
+        read.append(await real(self))
+        connect(password=connected.api_key, host=connected.url)  # somebody does, after the first look at the connection
+        return read[-1]
+
+    monkeypatch.setattr(ApiframeHook, "async_settings", settings)
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "finished"
+    assert [each.api_key for each in read] == ["afk_revoked", connected.api_key]
 
 
 def test_that_an_earlier_try_submitted_the_job_is_passed_on(connected, job_id):

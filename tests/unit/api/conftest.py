@@ -81,14 +81,14 @@ class Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.kind == "sync":
-                with ApiframeClient(self.settings, sleep=self._pause) as client:
+                with ApiframeClient(self.settings, sleep=self._pause, clock=self._clock) as client:
                     return getattr(client, method)(*args, **kwargs)
             return asyncio.run(self._call_async(method, *args, **kwargs))
 
         return call
 
     async def _call_async(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        async with AsyncApiframeClient(self.settings, sleep=self._pause_async) as client:
+        async with AsyncApiframeClient(self.settings, sleep=self._pause_async, clock=self._clock) as client:
             return await getattr(client, method)(*args, **kwargs)
 
 
