@@ -17,8 +17,9 @@ import tenacity
 from airflow_provider_apiframe.api.answers import Response
 from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.pacing import Durations
 from airflow_provider_apiframe.api.protocol import Call, Protocol
-from airflow_provider_apiframe.api.schedule import Durations, Schedule
+from airflow_provider_apiframe.api.schedule import Schedule
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 from airflow_provider_apiframe.api.waiting import Wait
 

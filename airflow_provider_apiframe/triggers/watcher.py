@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.api.schedule import Budget, Durations, Look, Outcome, Schedule
+from airflow_provider_apiframe.api.pacing import Durations, RequestBudget
+from airflow_provider_apiframe.api.schedule import Look, Outcome, Schedule
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.waiting import Wait
 from airflow_provider_apiframe.hooks.apiframe import new_async_client
@@ -48,7 +49,7 @@ class JobWatcher:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._budget = Budget(settings.requests_per_minute)
+        self._budget = RequestBudget(settings.requests_per_minute)
         self._schedule = Schedule(durations=_durations[settings.base_url])
         self._waiting: dict[Wait, Future[Job]] = {}
         self._watching: Task[None] | None = None

