@@ -42,11 +42,13 @@ class Look:
     """The next thing to do: ask for one job, or walk through the list.
 
     :param at: when.
+    :param due: since when it would be due but for the budget; the one that waited longest comes first.
     :param job_id: the job to ask for; None is a walk through the list.
     :param completed_only: whether the walk is through the COMPLETED jobs only.
     """
 
     at: float
+    due: float
     job_id: str | None = None
     completed_only: bool = False
 
@@ -97,28 +99,33 @@ class Schedule:
         if len(together) <= pages or now < self._list_from:
             together = []
         alone = (job for job in self._watched.values() if not job.asked and (job.by_id or not together))
-        looks = [Look(self._due([job], job.looked), job.job_id) for job in alone]
+        looks = [Look(*self._due([job], job.looked), job.job_id) for job in alone]
         if together:
             looks.append(self._next_walk(together, pages))
-        return min(looks, key=lambda look: look.at, default=Look(math.inf))
+        return min(looks, key=lambda look: (look.at, look.due), default=Look(math.inf, math.inf))
 
     def _next_walk(self, jobs: Sequence[Watched], pages: int) -> Look:
         if pages <= CHEAP_PAGES:
-            return Look(self._due(jobs, self._walked, takes=pages, paced_until=self._paced_until))
-        at = self._due(jobs, self._walked, paced_until=self._paced_until)
+            return Look(*self._due(jobs, self._walked, takes=pages))
+        at, due = self._due(jobs, self._walked)
         # Half of the requests for whole walks, half for those through what is COMPLETED.
         whole = at >= self._walked_whole + 2 * self._seconds_for(pages) or at >= min(job.deadline for job in jobs)
-        return Look(at, completed_only=not whole)
+        return Look(at, due, completed_only=not whole)
 
-    def _due(self, jobs: Sequence[Watched], last: float | None, *, takes: int = 1, paced_until: float = 0.0) -> float:
-        """Return when to look at *jobs* together, the last time having been *last*, with a look that *takes* so many requests."""
+    def _due(self, jobs: Sequence[Watched], last: float | None, *, takes: int = 1) -> tuple[float, float]:
+        """Return when to look at *jobs* together, and when it would be but for the budget.
+
+        :param last: when they were looked at last.
+        :param takes: how many requests the look takes.
+        """
         last = -math.inf if last is None else last
-        at = max(min(self._in_time(job, last) for job in jobs), paced_until)
+        due = min(self._in_time(job, last) for job in jobs)
+        at = due if jobs[0].missed else max(due, self._paced_until)
         expected = sorted(when for job in jobs if last < (when := self._expected(job)) < at)
         if expected:
             enough = min(takes * WORTH_A_REQUEST, len(expected))
             at = min(at, max(expected[enough - 1], last + EARLIEST_SHARE * min(job.interval for job in jobs)))
-        return min(max(at, self._resume_at), min(job.deadline for job in jobs))
+        return min(max(at, self._resume_at), min(job.deadline for job in jobs)), due
 
     def _in_time(self, job: Watched, last: float) -> float:
         """Return when to look at a job that nothing special is known about."""
@@ -139,11 +146,18 @@ class Schedule:
     def _seconds_for(self, requests: float) -> float:
         return requests * 60 / self.requests_per_minute
 
+    def _spent(self, requests: float, now: float) -> None:
+        """Put off the looks that are not urgent until the budget has made up for *requests*."""
+        self._paced_until = max(self._paced_until, now) + self._seconds_for(requests)
+
     # What was seen
 
-    def asking(self, job_id: str) -> None:
+    def asking(self, job_id: str, now: float) -> None:
         """Note that a job is being asked for: no other look at it until :meth:`saw` or :meth:`failed` tells the answer."""
-        self._watched[key_of(job_id)].asked = True
+        job = self._watched[key_of(job_id)]
+        job.asked = True
+        if not job.missed:  # else the walk that missed it counted this request
+            self._spent(1, now)
 
     def saw(self, job_id: str, job: Job, now: float) -> list[Outcome]:
         """Note how a job was found, and return the waits that ended with it."""
@@ -207,17 +221,16 @@ class Schedule:
         return ended + self._walked_through(walk, now) if walk.over else ended
 
     def _walked_through(self, walk: Walk, now: float) -> list[Outcome]:
-        requests = walk.pages if walk.completed_only else walk.pages + len(walk.unseen)
-        in_vain = max(0.0, requests - walk.finished / WORTH_A_REQUEST)
+        in_vain = max(0.0, walk.pages - walk.finished / WORTH_A_REQUEST)
         unseen = [job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job]
         self._walked = now
-        self._paced_until = now + self._seconds_for(in_vain)
         if walk.completed_only:
-            self._paced_until = now + 2 * self._seconds_for(in_vain)
+            self._spent(2 * in_vain, now)
             for job in unseen:
                 job.looked = now
             return self._out_of_time(unseen, now)
         self._walked_whole = now
+        self._spent(len(unseen) + (in_vain if walk.pages <= CHEAP_PAGES else 0), now)  # the others are half of the requests
         for job in unseen:
             job.missed, job.page = True, walk.pages
             job.left_out += walk.left_out(job)

@@ -122,7 +122,7 @@ class JobWatcher:
                     if look.job_id is None:
                         await self._walk(client, look)
                     else:
-                        self._schedule.asking(look.job_id)
+                        self._schedule.asking(look.job_id, self._now())
                         asking.create_task(self._ask_for(client, look.job_id))
         except Exception as error:
             log.exception("Watching %d Apiframe jobs broke", len(self._waiting))

@@ -253,7 +253,7 @@ def test_a_bug_in_the_loop_is_told_to_all_and_those_after_them_are_served(settin
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(watcher_module.Schedule, "walk", broken)
-    monkeypatch.setattr(watcher_module.Schedule, "next_look", lambda self, now: watcher_module.Look(now))
+    monkeypatch.setattr(watcher_module.Schedule, "next_look", lambda self, now: watcher_module.Look(now, now))
     errors = watch(settings, *(waiting(job_id) for job_id in job_ids))
     assert {str(error) for error in errors} == {"a bug"}
     assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids

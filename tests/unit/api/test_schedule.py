@@ -158,7 +158,7 @@ class World:
                 except ApiframeError as error:
                     end(schedule.walk_failed(walk, error, now))
             else:
-                schedule.asking(look.job_id)
+                schedule.asking(look.job_id, now)
                 turn()
                 self.asked.append((now - T0, look.job_id))
                 try:
@@ -188,13 +188,16 @@ def batch(count: int, *, over: float = 1.0, start: float = 0.0, name: str = "job
 
 
 def test_many_jobs_share_the_pages_of_the_list():
-    world = World(batch(200))
-    world.watch([wait_for(job) for job in world.jobs])
-    lags = world.lags()
-    assert len(lags) == 200
-    assert len(world.requests) <= 30  # 0.15 per picture; one poll per job would take 1,600
-    assert sum(lags) / 200 <= 1.2
-    assert max(lags) <= 2.0 + 3 * ANSWER
+    means = []
+    for takes in range(140, 160):  # a batch ends anywhere between two looks; nothing tells when
+        world = World(batch(200, takes=takes / 10))
+        world.watch([wait_for(job) for job in world.jobs])
+        lags = world.lags()
+        assert len(lags) == 200
+        assert len(world.requests) <= 30  # 0.15 per picture; one poll per job would take 1,600
+        assert max(lags) <= 2.0 + 3 * ANSWER
+        means.append(sum(lags) / 200)
+    assert sum(means) / len(means) <= 1.0
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -387,7 +390,7 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_is_nothing():
     schedule = Schedule()
     wait = wait_for("job")
     schedule.add(wait, T0)
-    schedule.asking("job")
+    schedule.asking("job", T0)
     schedule.discard(wait)
     assert schedule.saw("job", Made("job", takes=0).seen(T0), T0) == []
     assert schedule.failed("job", unavailable(), T0) == []
@@ -396,7 +399,7 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_is_nothing():
 def test_a_job_is_not_asked_for_twice_at_once():
     schedule = Schedule()
     schedule.add(wait_for("job"), T0)
-    schedule.asking("job")
+    schedule.asking("job", T0)
     assert schedule.next_look(T0).at == math.inf
 
 
