@@ -7,7 +7,7 @@ PINS := requirements/airflow-3.3.2.txt
 TESTS ?= tests/unit tests/dags
 FAULTS ?= 200
 
-.PHONY: help demo test lifecycle chaos lint sandbox clean
+.PHONY: help demo test lifecycle chaos bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid
 chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, SEED=... for the same draw again)
 	LIFECYCLE_FAULTS=$(FAULTS) LIFECYCLE_SEED=$(SEED) $(BIN)/python -m pytest tests/lifecycle/test_chaos.py
 
+bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
+	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
+
 lint: $(VENV)/.ready  ## Style, types, and the rules of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,8 +37,14 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) demo-output dist build
+	rm -rf $(VENV) $(VENV)-bench demo-output dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
+	@touch $@
+
+# Of its own, so that the tests do not run with the packages that ours is measured against.
+$(VENV)-bench/.ready: $(PINS) requirements/benchmarks.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-bench $(PINS) --editable .
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/benchmarks.txt
 	@touch $@

@@ -17,3 +17,9 @@ for version in ${@:-2.11.2 3.0.6 3.1.8 3.2.2 3.3.2}; do
     "${options[@]}" --exclude-newer "${as_of[$version]}" --output-file "requirements/airflow-$version.txt" pyproject.toml -
   echo "requirements/airflow-$version.txt"
 done
+
+# What the benchmarks measure against, on top of the set of 3.3.2.
+printf '%s\n' apache-airflow-providers-http apache-airflow-providers-openai |
+  uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
+    --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/benchmarks.txt
+echo requirements/benchmarks.txt

@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     world.add_argument("--dialect", choices=get_args(Dialect), default="both", help="spellings accepted")
     world.add_argument("--result-form", choices=get_args(ResultForm), default="images", help="shape of a job's result")
     world.add_argument("--cost-null", action="store_true", help="say null for a job's creditCost")
+    world.add_argument("--progress-null", action="store_true", help="say null for a job's progress")
     world.add_argument(
         "--webhook-digest", choices=get_args(WebhookDigest), default="raw", help="form of the key that signs webhooks"
     )

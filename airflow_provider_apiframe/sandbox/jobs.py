@@ -119,7 +119,7 @@ class Job:
             "id": self.id,
             "status": status,
             "model": self.model,
-            "progress": self.progress(now),
+            "progress": None if settings.progress_null else self.progress(now),
             "result": self.result(base_url, settings) if status == "COMPLETED" else None,
             "error": self.error if status == "FAILED" else None,
             "creditCost": None if settings.cost_null else 0 if self.refunded else self.cost,

@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     retention: float
     result_form: ResultForm
     cost_null: bool
+    progress_null: bool
     webhook_digest: WebhookDigest
     allow_external_webhooks: bool
 
@@ -53,6 +54,7 @@ class Settings:
         result_form: shape of a completed job's `result`: {"images": [url]} ("images"), a bare URL ("url"), a list of
             URLs ("list"), {"imageUrl": url} ("single") or {} ("none").
         cost_null: whether `creditCost` is null instead of the charge.
+        progress_null: whether `progress` is null instead of the share that is done.
         webhook_digest: form of the SHA-256 of the API key that signs webhooks: its 32 bytes ("raw") or its 64
             hexadecimal characters ("hex").
         allow_external_webhooks: whether webhooks may leave this machine.
@@ -71,6 +73,7 @@ class Settings:
     retention: float = 86_400.0  # the `expired` field of the OpenAPI Job schema: "default 24h retention"
     result_form: ResultForm = "images"
     cost_null: bool = False
+    progress_null: bool = False
     webhook_digest: WebhookDigest = "raw"
     allow_external_webhooks: bool = False
 
@@ -168,6 +171,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "retention": _seconds,
     "result_form": _one_of(ResultForm),
     "cost_null": _switch,
+    "progress_null": _switch,
     "webhook_digest": _one_of(WebhookDigest),
     "allow_external_webhooks": _switch,
 }

@@ -34,6 +34,7 @@ def test_an_empty_connection_with_a_key_speaks_to_the_vendor_with_the_defaults()
     found = settings()
     assert (found.api_key, found.base_url) == ("afk_key", "https://api.apiframe.ai")
     assert (found.timeout, found.max_retries, found.verify) == (60.0, 4, True)
+    assert found.requests_per_minute == 120
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,10 @@ def test_the_base_url_is_put_together_from_host_schema_and_port(fields, base_url
 def test_extras_may_be_text_as_forms_and_environment_variables_give_them(tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.touch()
-    found = settings(extra=f'{{"timeout": "12.5", "max_retries": "0", "verify": "{bundle}", "allow_http": "False"}}')
+    extra = f'{{"timeout": "12.5", "max_retries": "0", "verify": "{bundle}", "allow_http": "False", "requests_per_minute": "30"}}'
+    found = settings(extra=extra)
     assert (found.timeout, found.max_retries, found.verify) == (12.5, 0, str(bundle))
+    assert found.requests_per_minute == 30
 
 
 def test_extras_left_empty_in_the_form_have_their_defaults():
@@ -82,6 +85,7 @@ def test_extras_left_empty_in_the_form_have_their_defaults():
         ({"extra": '{"timeout": "soon"}'}, "timeout='soon'"),
         ({"extra": '{"max_retries": -1}'}, "max_retries=-1 must be a whole number, at least 0"),
         ({"extra": '{"max_retries": 1.5}'}, "max_retries=1.5"),
+        ({"extra": '{"requests_per_minute": 0}'}, "requests_per_minute=0 must be a whole number, at least 1"),
         ({"extra": '{"max_retries": true}'}, "max_retries=True"),
         ({"extra": '{"verify": "/no/such/file"}'}, "verify='/no/such/file'"),
         ({"extra": '{"verify": 3}'}, "verify=3"),

@@ -212,6 +212,7 @@ def test_a_mistake_over_http_is_explained(api, body, text):
         ("dialect", "latin"),
         ("result_form", "video"),
         ("cost_null", 1),
+        ("progress_null", "yes"),
         ("seed", "x"),
         ("retry_after", -1),
     ],

@@ -85,6 +85,13 @@ def test_the_cost_can_be_withheld(serve, connect):
     assert api.job(api.job_id())["creditCost"] is None
 
 
+def test_the_progress_can_be_withheld(serve, connect, clock):
+    api = connect(serve(progress_null=True))
+    job_id = api.job_id()
+    clock.advance(5)
+    assert (api.job(job_id)["status"], api.job(job_id)["progress"]) == ("PROCESSING", None)
+
+
 def test_a_job_is_charged_when_it_is_accepted(sandbox, api):
     job_id = api.job_id()
     cost = api.job(job_id)["creditCost"]

@@ -1,0 +1,1 @@
+"""What waiting for pictures costs, measured against the sandbox. ``python benchmarks/run.py`` runs everything."""

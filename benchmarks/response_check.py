@@ -1,0 +1,10 @@
+"""The response check that ``HttpEventTrigger`` wants, by its path. The trigger loads this module anew for every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+async def finished(response: Any) -> bool:
+    """Return whether the answer shows a job that has ended."""
+    return response.json()["status"] in ("COMPLETED", "FAILED", "CANCELLED")
