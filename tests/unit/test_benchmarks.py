@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 pytest.importorskip("benchmarks.tables", reason="the benchmarks are not in the wheel")
@@ -44,7 +46,7 @@ def test_a_percentile_is_a_value_that_was_seen():
 def test_lengths_are_spread_evenly():
     seconds = sorted(spread(100, 10, 20))
     assert (seconds[0], sum(seconds) / 100) == (10, pytest.approx(15, abs=0.1))
-    assert max(later - earlier for earlier, later in zip(seconds, seconds[1:], strict=False)) < 0.2
+    assert max(later - earlier for earlier, later in pairwise(seconds)) < 0.2
 
 
 def test_a_picture_that_is_lost_or_comes_twice_is_noticed():
