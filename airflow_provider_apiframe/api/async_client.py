@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import tenacity
 
@@ -49,6 +50,11 @@ class AsyncApiframeClient:
         # This machine is reached directly: through a proxy the key would leave it, unencrypted.
         direct = is_loopback(urlsplit(settings.base_url).hostname)
         self._client = httpx.AsyncClient(timeout=settings.timeout, verify=verify, follow_redirects=False, trust_env=not direct)
+
+    @staticmethod
+    def load() -> None:
+        """Load what httpx would load at its first request, on the event loop. Call it on a thread."""
+        anyio.run(anyio.sleep, 0)
 
     async def __aenter__(self) -> AsyncApiframeClient:
         return self

@@ -77,9 +77,13 @@ class Walk:
         return seen
 
     def _goes_on(self, page: JobPage) -> bool:
+        if page.next_cursor is None:
+            self._reached = -math.inf
+            return False
+        before = self._reached
         times = [job.created.timestamp() for job in page.jobs if job.created]
-        self._reached = -math.inf if page.next_cursor is None else min(times, default=self._reached)
-        if page.next_cursor is None or not times:
+        self._reached = min(times, default=before)
+        if self._reached >= before:  # a page that leads no further
             return False
         if self.completed_only:
             return not self._in_vain

@@ -185,11 +185,9 @@ async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
     """Return a new asynchronous client. The modules and the CA certificates it needs are read on a thread."""
 
     def new() -> AsyncApiframeClient:
-        import anyio
-
         from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 
-        anyio.run(anyio.sleep, 0)  # loads what httpx would load on our event loop, at its first request
+        AsyncApiframeClient.load()
         return AsyncApiframeClient(settings)
 
     return await asyncio.to_thread(new)

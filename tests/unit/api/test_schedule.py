@@ -349,6 +349,25 @@ def test_jobs_behind_the_pages_of_another_pipeline_are_found():
     assert sum(job_id != "" for _, job_id in world.asked) < 10
 
 
+@pytest.mark.parametrize("page", [["other"], ["other", "other"], []])
+def test_a_walk_ends_even_if_the_list_does_not(page):
+    """An API that gives the same page for every cursor, a job twice, or empty pages."""
+    world = World([*batch(40), Made("other", at=2, takes=10_000)])
+    shown = [job.seen(T0 + 3) for job in world.jobs if job.name in page for _ in page]
+    world._page = lambda now, **query: JobPage(jobs=shown, next_cursor="again")
+    world.watch([wait_for(job, every=10) for job in world.jobs[:40]])
+    assert len(world.lags()) == 40
+    assert len(world.requests) <= 40 * 6
+
+
+def test_a_job_that_a_page_shows_twice_ends_once():
+    world = World(batch(3, takes=1))
+    real = world._page
+    world._page = lambda now, **query: JobPage(jobs=[job for job in real(now, **query).jobs for _ in "12"])
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 3
+
+
 def test_two_old_jobs_far_down_the_list_are_asked_for_one_by_one():
     world = World([*batch(2, name="old", takes=70), *batch(3000, over=60, start=1, name="other", takes=10_000)])
     world.watch({wait_for(job): 62.0 for job in world.jobs[:2]})
