@@ -94,11 +94,11 @@ class Schedule:
 
     def next_look(self, now: float) -> Look:
         """Return the next look; never, when every job is being asked for or none is waited for."""
-        together = [job for job in self._watched.values() if not job.by_id]
+        together = [job for job in self._watched.values() if not job.missed]
         pages = max((job.page for job in together), default=1)
         if len(together) <= pages or now < self._list_from:
             together = []
-        alone = (job for job in self._watched.values() if not job.asked and (job.by_id or not together))
+        alone = (job for job in self._watched.values() if not job.asked and (job.missed or not together))
         looks = [Look(*self._due([job], job.looked), job.job_id) for job in alone]
         if together:
             looks.append(self._next_walk(together, pages))
@@ -209,14 +209,14 @@ class Schedule:
 
     def walk(self, look: Look) -> Walk:
         """Start the walk that *look* asks for."""
-        return Walk([job for job in self._watched.values() if not job.by_id], completed_only=look.completed_only)
+        return Walk([job for job in self._watched.values() if not job.missed], completed_only=look.completed_only)
 
     def read(self, walk: Walk, page: JobPage, now: float) -> list[Outcome]:
         """Note what a page of the walk shows, and return the waits that ended."""
         self._failures = self._unusable = 0
         found = [(watched, job) for watched, job in walk.took(page) if self._watched.get(key_of(job.id)) is watched]
         for watched, _ in found:
-            watched.page, watched.left_out = walk.pages, 0
+            watched.page = walk.pages
         ended = [outcome for watched, job in found for outcome in self._saw(watched, job, now)]
         return ended + self._walked_through(walk, now) if walk.over else ended
 
@@ -233,7 +233,6 @@ class Schedule:
         self._spent(len(unseen) + (in_vain if walk.pages <= CHEAP_PAGES else 0), now)  # the others are half of the requests
         for job in unseen:
             job.missed, job.page = True, walk.pages
-            job.left_out += walk.left_out(job)
         return []
 
     def walk_failed(self, walk: Walk, error: ApiframeError, now: float) -> list[Outcome]:

@@ -10,7 +10,6 @@ from airflow_provider_apiframe.api.models import Job, JobPage
 from airflow_provider_apiframe.api.waiting import Wait
 
 LEAST_INTERVAL = 0.05  # seconds; keeps a poll_interval near 0 from becoming a busy loop
-LEFT_OUT_IN_A_ROW = 3  # lists; a new job may be late in the list, one that is never there has to be asked for by its id
 WORTH_A_REQUEST = 10  # jobs; a request that may be in vain must promise as many
 
 
@@ -30,8 +29,7 @@ class Watched:
     eta: float | None = None  # when it should be finished, by its progress
     eta_was_wrong: bool = False
     page: int = 1  # of the list where it was seen
-    missed: bool = False  # by the last walk through the list
-    left_out: int = 0  # by so many lists in a row that should have shown it
+    missed: bool = False  # by the last walk through the list, so that it is asked for by its id
     asked: bool = False  # for by its id, and not answered yet
     failures: int = 0
     unusable: int = 0
@@ -41,11 +39,6 @@ class Watched:
         """Note that the waits changed."""
         self.interval = max(min(wait.poll_interval for wait in self.waits), LEAST_INTERVAL)
         self.deadline = min(wait.deadline for wait in self.waits)
-
-    @property
-    def by_id(self) -> bool:
-        """Whether to ask for it by its id, because the list does not show it."""
-        return self.missed or self.left_out == LEFT_OUT_IN_A_ROW
 
 
 class Walk:
@@ -77,13 +70,10 @@ class Walk:
         return seen
 
     def _goes_on(self, page: JobPage) -> bool:
-        if page.next_cursor is None:
-            self._reached = -math.inf
-            return False
         before = self._reached
         times = [job.created.timestamp() for job in page.jobs if job.created]
         self._reached = min(times, default=before)
-        if self._reached >= before:  # a page that leads no further
+        if page.next_cursor is None or self._reached >= before:  # the last page, or one that leads no further
             return False
         if self.completed_only:
             return not self._in_vain
@@ -94,10 +84,6 @@ class Walk:
             return self._in_vain * WORTH_A_REQUEST < len(self.unseen)
         pages_left = (self._reached - min(known)) / max(max(times) - min(times), 1e-3)
         return 0 <= pages_left < len(self.unseen)
-
-    def left_out(self, job: Watched) -> bool:
-        """Return whether the walk came past the place where the list would have shown *job*."""
-        return (math.inf if job.created is None else job.created) > self._reached
 
 
 def key_of(job_id: str) -> str:

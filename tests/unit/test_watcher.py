@@ -245,6 +245,23 @@ def test_the_budget_of_the_connection_is_kept(sandbox, submit):
     assert 1 <= sandbox.state.requests.get("jobs", 0) + sandbox.state.requests.get("job", 0) <= 4
 
 
+def test_the_budget_holds_within_one_look_at_many_pages(sandbox, submit):
+    sandbox.configure(latency=3600, credits=100_000)
+    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+    waits = [waiting(submit(), seconds=8) for _ in range(450)]
+    assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
+    assert sandbox.state.requests["jobs"] + sandbox.state.requests.get("job", 0) == 3
+
+
+def test_the_budget_holds_for_jobs_that_the_list_does_not_show(sandbox, submit):
+    sandbox.configure(latency=3600)
+    sandbox.faults.next("jobs", body={"jobs": []}, times=99)
+    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+    waits = [waiting(submit(), seconds=3) for _ in range(8)]
+    assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
+    assert sandbox.state.requests["jobs"] + sandbox.state.requests.get("job", 0) == 3
+
+
 def test_a_bug_in_the_loop_is_told_to_all_and_those_after_them_are_served(settings, submit, monkeypatch):
     job_ids = [submit() for _ in range(3)]
 

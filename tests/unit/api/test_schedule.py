@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from airflow_provider_apiframe.api.models import Job, JobPage
 from airflow_provider_apiframe.api.pacing import Durations, RequestBudget
 from airflow_provider_apiframe.api.schedule import Schedule
 from airflow_provider_apiframe.api.waiting import Wait
+from airflow_provider_apiframe.api.walk import Walk, Watched
 
 T0 = 1_800_000_000.0
 ANSWER = 0.05  # seconds that a request takes
@@ -297,6 +299,23 @@ def test_among_very_many_one_that_failed_is_found_too():
     assert failed[0] - 20 <= 2 * 15 * 60 / 120 + 10  # two walks of 15 pages at 120 requests a minute
 
 
+def test_a_deadline_among_very_many_shows_whether_the_job_failed():
+    jobs = batch(1500, takes=300)
+    jobs[700].ends, jobs[700].takes = "FAILED", 39.9 - jobs[700].at
+    failed = wait_for(jobs[700], deadline=40)
+    world = World(jobs).watch([failed, *(wait_for(job) for job in jobs if job is not jobs[700])], until=45)
+    at, outcome = world.ended[failed]
+    assert isinstance(outcome, Job)
+    assert 40 <= at <= 41.5
+
+
+def test_requests_are_spread_over_the_minute_instead_of_used_up_at_its_start():
+    world = World(batch(2000, takes=10_000))
+    world.watch([wait_for(job, deadline=5000, every=0.5) for job in world.jobs], until=240)
+    assert world.busiest_minute() <= 120
+    assert max(later - earlier for earlier, later in pairwise(world.requests)) <= 6
+
+
 def test_a_budget_never_lets_more_through_in_any_sixty_seconds():
     budget = RequestBudget(3)
     assert [budget.reserve(now) for now in (0, 1, 2, 3, 4, 63.5)] == [0, 1, 2, 60, 61, 63.5]
@@ -375,6 +394,18 @@ def test_two_old_jobs_far_down_the_list_are_asked_for_one_by_one():
     assert len(world.requests) <= 16
 
 
+def test_the_last_one_that_is_missing_is_asked_for_by_its_id():
+    """The next page might not show it."""
+    world = World(batch(101)).watch([wait_for(job) for job in batch(101)], until=4)
+    assert {job_id for _, job_id in world.asked} == {"", "job-0000"}
+
+
+def test_a_list_that_does_not_know_the_filter_tells_nothing_wrong():
+    walk = Walk([Watched("job-0000", T0), Watched("job-0001", T0)], completed_only=True)
+    done, running = Made("job-0000", takes=0).seen(T0), Made("job-0001").seen(T0)
+    assert [job for _, job in walk.took(JobPage(jobs=[running, done], next_cursor=None))] == [done]
+
+
 def test_upper_case_ids_are_the_same_jobs():
     world = World([Made("ab-1"), Made("ab-2"), Made("ab-3")])
     world.watch([wait_for(name) for name in ("AB-1", "Ab-2", "ab-3")])
@@ -442,6 +473,21 @@ def test_a_retry_after_is_obeyed_by_everybody(count):
     (first, *_) = during = [at for at in world.requests if 3 <= at < first_after(world, 3) + 60]
     assert during == [first]
     assert len(world.lags()) == count
+
+
+def test_a_retry_after_for_one_job_is_obeyed_for_all():
+    answers = iter([RateLimitedError("answered 429", retry_after=30)])
+    world = World([*batch(20), Made("hidden", listed=False)], job_faults={"hidden": lambda: next(answers, None)})
+    world.watch([wait_for(job) for job in world.jobs])
+    refused = next(at for at, job_id in world.asked if job_id == "hidden")
+    assert not [at for at, _ in world.asked if refused < at < refused + 30]
+    assert len(world.lags()) == 21
+
+
+def test_after_an_outage_the_next_one_is_looked_at_anew():
+    world = World(batch(30, takes=90), faults={3: unavailable, 50: no_fault, 70: unavailable, 71: no_fault})
+    world.watch([wait_for(job) for job in world.jobs])
+    assert [at for at in world.requests if 71 < at < 75]
 
 
 def first_after(world: World, start: float) -> float:
