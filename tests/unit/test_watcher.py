@@ -220,6 +220,40 @@ def test_who_is_cancelled_leaves_the_others_waiting(settings, submit):
     assert [job.id for job in jobs] == job_ids[1:3]
 
 
+def test_who_is_cancelled_no_longer_sets_the_pace(sandbox, settings, submit):
+    sandbox.configure(latency=3600)
+    job_ids = [submit() for _ in range(2)]
+
+    async def looks_after_one_left() -> int:
+        patient, impatient = (
+            asyncio.create_task(JobWatcher.of(settings).wait(waiting(job_id, every=every)))
+            for job_id, every in zip(job_ids, (60, 0.05), strict=True)
+        )
+        await until(lambda: sandbox.state.requests.get("jobs", 0) > 3)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        before = sum(sandbox.state.requests.values())
+        await asyncio.sleep(0.5)
+        patient.cancel()
+        return sum(sandbox.state.requests.values()) - before
+
+    assert asyncio.run(looks_after_one_left()) <= 1
+
+
+def test_who_comes_later_does_not_wait_for_the_next_look_of_the_patient(sandbox, settings, submit):
+    patient, finished = submit("[stuck]"), submit("[takes: 0]")
+
+    async def come_later() -> Job:
+        task = asyncio.create_task(JobWatcher.of(settings).wait(waiting(patient, every=60, seconds=90)))
+        await until(lambda: sandbox.state.requests.get("job", 0) > 0)
+        async with asyncio.timeout(10):
+            job = await JobWatcher.of(settings).wait(waiting(finished))
+        task.cancel()
+        return job
+
+    assert asyncio.run(come_later()).id == finished
+
+
 def test_when_the_last_is_cancelled_nothing_goes_on(sandbox, settings, submit):
     sandbox.configure(latency=3600)
     job_id = submit()
