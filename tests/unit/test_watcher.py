@@ -245,7 +245,7 @@ def test_who_comes_later_does_not_wait_for_the_next_look_of_the_patient(sandbox,
 
     async def come_later() -> Job:
         task = asyncio.create_task(JobWatcher.of(settings).wait(waiting(patient, every=60, seconds=90)))
-        await until(lambda: sandbox.state.requests.get("job", 0) > 0)
+        await until(lambda: JobWatcher.of(settings)._next_look > time.time() + 20)  # it has looked, and rests
         async with asyncio.timeout(10):
             job = await JobWatcher.of(settings).wait(waiting(finished))
         task.cancel()
