@@ -92,13 +92,16 @@ class Schedule:
 
     # When to look
 
-    def next_look(self, now: float) -> Look:
-        """Return the next look; never, when every job is being asked for or none is waited for."""
+    def next_look(self, now: float, *, by_id: bool = True) -> Look:
+        """Return the next look; never, when every job is being asked for or none is waited for.
+
+        :param by_id: whether it may be for a single job.
+        """
         together = [job for job in self._watched.values() if not job.missed]
         pages = max((job.page for job in together), default=1)
         if len(together) <= pages or now < self._list_from:
             together = []
-        alone = (job for job in self._watched.values() if not job.asked and (job.missed or not together))
+        alone = (job for job in self._watched.values() if by_id and not job.asked and (job.missed or not together))
         looks = [Look(*self._due([job], job.looked), job.job_id) for job in alone]
         if together:
             looks.append(self._next_walk(together, pages))
@@ -235,7 +238,7 @@ class Schedule:
             job.missed, job.page = True, walk.pages
         return []
 
-    def walk_failed(self, walk: Walk, error: ApiframeError, now: float) -> list[Outcome]:
+    def walk_failed(self, walk: Walk, error: Exception, now: float) -> list[Outcome]:
         """Note that the list could not be read, and return the waits whose time is up.
 
         No wait ends for another reason: when the list cannot be used, jobs are asked for one by one.
@@ -244,8 +247,8 @@ class Schedule:
         self._walked = now
         self._failures += 1
         self._unusable = self._unusable + 1 if isinstance(error, UnusableAnswerError) else 0
-        if not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
-            log.warning("The list of jobs cannot be used, asking for %d jobs one by one: %s", len(jobs), error)
+        if not isinstance(error, ApiframeError) or not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
+            log.warning("The list of jobs cannot be used, asking for %d jobs one by one: %r", len(jobs), error)
             self._list_from = now + WITHOUT_LIST
             self._unusable = 0
         else:

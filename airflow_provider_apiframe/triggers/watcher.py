@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.pacing import Durations, RequestBudget
 from airflow_provider_apiframe.api.schedule import Look, Outcome, Schedule
@@ -122,24 +121,28 @@ class JobWatcher:
                     if look.job_id is None:
                         await self._walk(client, look)
                     else:
+                        self._asking += 1
                         self._schedule.asking(look.job_id, self._now())
                         asking.create_task(self._ask_for(client, look.job_id))
         except Exception as error:
             log.exception("Watching %d Apiframe jobs broke", len(self._waiting))
-            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            for ended in self._waiting.values():
-                if not ended.done():
-                    ended.set_exception(cause)
+            self._give_up(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
+        except asyncio.CancelledError:
+            self._give_up(RuntimeError("the watch over the jobs was cancelled"))  # to nobody, if it was by _stop()
+            raise
+
+    def _give_up(self, error: Exception) -> None:
+        for ended in self._waiting.values():
+            if not ended.done():
+                ended.set_exception(error)
 
     async def _next(self) -> Look:
         """Return the next look when its time has come."""
         while True:
-            look = self._schedule.next_look(self._now())
+            look = self._schedule.next_look(self._now(), by_id=self._asking < AT_ONCE)
             self._next_look = look.at
             pause = look.at - self._now()
-            if look.job_id is not None and self._asking >= AT_ONCE:
-                pause = LONGEST_REQUEST
-            elif pause <= 0:
+            if pause <= 0:
                 return look
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, LONGEST_REQUEST)):
@@ -153,11 +156,10 @@ class JobWatcher:
                 await self._turn()
                 page = await client.list_jobs(repeats=False, **walk.query)
                 self._end(self._schedule.read(walk, page, self._now()))
-        except ApiframeError as error:
+        except Exception as error:  # whatever it is, jobs can be asked for one by one
             self._end(self._schedule.walk_failed(walk, error, self._now()))
 
     async def _ask_for(self, client: AsyncApiframeClient, job_id: str) -> None:
-        self._asking += 1
         try:
             await self._turn()
             job = await client.get_job(job_id, repeats=False)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
+from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 from airflow_provider_apiframe.api.errors import (
     AuthenticationError,
     JobTimeoutError,
@@ -288,6 +289,21 @@ def test_the_budget_holds_within_one_look_at_many_pages(sandbox, submit):
     assert sandbox.state.requests["jobs"] + sandbox.state.requests.get("job", 0) == 3
 
 
+def test_only_a_few_jobs_are_asked_for_at_once(sandbox, settings, submit, monkeypatch):
+    """However many the list does not show, the loop is not busy with them alone."""
+    job_ids = [submit() for _ in range(60)]
+    sandbox.faults.next("jobs", body={"jobs": []}, times=999)
+    most, real = [0], JobWatcher._turn
+
+    async def turn(self):
+        most[0] = max(most[0], self._asking)
+        await real(self)
+
+    monkeypatch.setattr(JobWatcher, "_turn", turn)
+    assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
+    assert most[0] == watcher_module.AT_ONCE
+
+
 def test_the_budget_holds_for_jobs_that_the_list_does_not_show(sandbox, submit):
     sandbox.configure(latency=3600)
     sandbox.faults.next("jobs", body={"jobs": []}, times=99)
@@ -305,10 +321,30 @@ def test_a_bug_in_the_loop_is_told_to_all_and_those_after_them_are_served(settin
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(watcher_module.Schedule, "walk", broken)
-    monkeypatch.setattr(watcher_module.Schedule, "next_look", lambda self, now: watcher_module.Look(now, now))
+    monkeypatch.setattr(watcher_module.Schedule, "next_look", lambda self, now, **_: watcher_module.Look(now, now))
     errors = watch(settings, *(waiting(job_id) for job_id in job_ids))
     assert {str(error) for error in errors} == {"a bug"}
     assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
+
+
+def test_a_list_that_breaks_in_a_way_nobody_thought_of_leaves_the_jobs_to_be_asked_for(settings, submit, monkeypatch):
+    job_ids = [submit() for _ in range(3)]
+
+    async def broken(self, **query):
+        raise RecursionError("deep")
+
+    monkeypatch.setattr(AsyncApiframeClient, "list_jobs", broken)
+    assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
+
+
+def test_a_watch_that_is_cancelled_by_somebody_else_leaves_nobody_waiting(settings, submit, monkeypatch):
+    job_ids = [submit() for _ in range(3)]
+
+    async def cancelled(self, **query):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(AsyncApiframeClient, "list_jobs", cancelled)
+    assert {type(error) for error in watch(settings, *(waiting(job_id) for job_id in job_ids))} == {RuntimeError}
 
 
 def test_what_the_watcher_logs_is_not_put_down_to_the_task_that_came_first(sandbox, settings, submit):
