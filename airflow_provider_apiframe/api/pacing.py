@@ -13,23 +13,19 @@ class RequestBudget:
     """Spaces requests so that no 60 seconds hold more than *per_minute*."""
 
     def __init__(self, per_minute: int) -> None:
-        self._sent: deque[float] = deque(maxlen=per_minute)
+        self.per_minute = per_minute
+        self._sent: deque[float] = deque()
 
-    @property
-    def per_minute(self) -> int:
-        """How many requests 60 seconds may hold."""
-        return self._sent.maxlen or 0
+    def free_at(self, now: float) -> float:
+        """Return when the next request may be sent."""
+        while self._sent and self._sent[0] <= now - 60:
+            self._sent.popleft()
+        excess = len(self._sent) - self.per_minute
+        return now if excess < 0 else self._sent[excess] + 60
 
-    def change(self, per_minute: int) -> None:
-        """Allow another number from now on."""
-        if per_minute != self.per_minute:
-            self._sent = deque(self._sent, maxlen=per_minute)
-
-    def reserve(self, now: float) -> float:
-        """Return when the next request may be sent, and count it."""
-        at = now if len(self._sent) < self.per_minute else max(now, self._sent[0] + 60)
-        self._sent.append(at)
-        return at
+    def note(self, now: float) -> None:
+        """Count a request that is sent now."""
+        self._sent.append(now)
 
 
 class Durations:

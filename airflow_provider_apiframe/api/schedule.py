@@ -20,17 +20,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError, UnusableAnswerError
+from airflow_provider_apiframe.api.errors import ApiframeError, AuthenticationError, RateLimitedError, UnusableAnswerError
 from airflow_provider_apiframe.api.models import Job, JobPage
 from airflow_provider_apiframe.api.pacing import Durations, pause_after_failures
 from airflow_provider_apiframe.api.waiting import Wait, goes_on
-from airflow_provider_apiframe.api.walk import LEAST_INTERVAL, WORTH_A_REQUEST, Walk, Watched, key_of
+from airflow_provider_apiframe.api.walk import WORTH_A_REQUEST, Walk, Watched, key_of
 
 log = logging.getLogger(__name__)
 
 EARLIEST_SHARE = 0.25  # of the interval; a look before its time comes no sooner after the last one
+LONGEST_REST = 5  # intervals that a new job is not looked at: it may be quicker than those before it, or fail
 CHEAP_PAGES = 2  # requests of a walk through the whole list that are worth it at every look
 UNUSABLE_IN_A_ROW = 5  # a proxy's error page with status 200 passes; an API that changed its answers does not
+BY_ID = 10  # jobs that a walk missed which are asked for by their ids before the next one
+SHARED_PAUSE = 1.0  # seconds; the first pause after a failure that concerns everybody, however patient the one whom it met
 WITHOUT_LIST = 300.0  # seconds that jobs are asked for one by one after the list could not be used
 
 Outcome = tuple[Wait, Job | Exception]
@@ -67,7 +70,7 @@ class Schedule:
         self._walked = self._walked_whole = -math.inf
         self._paced_until = 0.0
         self._clock_behind = 0.0  # seconds that the API's clock is ahead of ours
-        self._failures = self._unusable = 0
+        self._failures = self._unusable = self._rejected = 0
         self._resume_at = 0.0
         self._list_from = 0.0
 
@@ -137,7 +140,8 @@ class Schedule:
         if job.looked is None:
             return max(job.added, last + job.interval)
         due = max(job.looked + job.interval, job.resume_at)
-        return due if job.created is None else max(due, job.created + self.durations.least(job.model) - self._clock_behind)
+        rest = min(self.durations.least(job.model), LONGEST_REST * job.interval)
+        return due if job.created is None else max(due, job.created + rest - self._clock_behind)
 
     def _expected(self, job: Watched) -> float:
         """Return when a job should be finished; infinite when that is not known, or did not come true."""
@@ -205,7 +209,7 @@ class Schedule:
         job.failures += 1
         job.resume_at = now + pause_after_failures(job.failures, job.interval, error)
         if isinstance(error, RateLimitedError):  # all of the account's requests are too many, not just this one
-            self._resume_at = max(self._resume_at, job.resume_at)
+            self._resume_at = max(self._resume_at, now + pause_after_failures(job.failures, SHARED_PAUSE, error))
         return self._out_of_time([job], now)
 
     # Walks through the list
@@ -216,14 +220,14 @@ class Schedule:
 
     def read(self, walk: Walk, page: JobPage, now: float) -> list[Outcome]:
         """Note what a page of the walk shows, and return the waits that ended."""
-        self._failures = self._unusable = 0
         found = [(watched, job) for watched, job in walk.took(page) if self._watched.get(key_of(job.id)) is watched]
         for watched, _ in found:
-            watched.page = walk.pages
+            watched.page, watched.left_out = walk.pages, 0
         ended = [outcome for watched, job in found for outcome in self._saw(watched, job, now)]
         return ended + self._walked_through(walk, now) if walk.over else ended
 
     def _walked_through(self, walk: Walk, now: float) -> list[Outcome]:
+        self._failures = self._unusable = self._rejected = 0
         in_vain = max(0.0, walk.pages - walk.finished / WORTH_A_REQUEST)
         unseen = [job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job]
         self._walked = now
@@ -233,28 +237,44 @@ class Schedule:
                 job.looked = now
             return self._out_of_time(unseen, now)
         self._walked_whole = now
-        self._spent(len(unseen) + (in_vain if walk.pages <= CHEAP_PAGES else 0), now)  # the others are half of the requests
         for job in unseen:
+            job.left_out += 1
+        # A few are asked for at once. Many may have been left out by a list that is late, or by one wrong page: the next walk
+        # shows them, and costs less.
+        certain = unseen if len(unseen) <= BY_ID else [job for job in unseen if job.left_out > 1]
+        missed = sorted(certain, key=lambda job: job.looked or 0.0)[:BY_ID]
+        for job in missed:
             job.missed, job.page = True, walk.pages
-        return []
+        self._spent(len(missed) + (in_vain if walk.pages <= CHEAP_PAGES else 0), now)  # the others are half of the requests
+        rest = [job for job in unseen if not job.missed]
+        for job in rest:
+            job.looked = now
+        return self._out_of_time(rest, now)
 
     def walk_failed(self, walk: Walk, error: Exception, now: float) -> list[Outcome]:
         """Note that the list could not be read, and return the waits whose time is up.
 
-        No wait ends for another reason: when the list cannot be used, jobs are asked for one by one.
+        When the list cannot be used, jobs are asked for one by one. A key that is rejected twice ends all waits.
         """
+        if isinstance(error, AuthenticationError):
+            self._rejected += 1
+            if self._rejected > 1:
+                ended: list[Outcome] = [(wait, error) for job in self._watched.values() for wait in job.waits]
+                self._watched.clear()
+                return ended
         jobs = [job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job]
         self._walked = now
         self._failures += 1
         self._unusable = self._unusable + 1 if isinstance(error, UnusableAnswerError) else 0
-        if not isinstance(error, ApiframeError) or not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
+        if self._rejected:
+            self._resume_at = now + SHARED_PAUSE
+        elif not isinstance(error, ApiframeError) or not error.transient or self._unusable == UNUSABLE_IN_A_ROW:
             log.warning("The list of jobs cannot be used, asking for %d jobs one by one: %r", len(jobs), error)
             self._list_from = now + WITHOUT_LIST
             self._unusable = 0
         else:
             log.warning("The list of jobs could not be read, asking again: %s", error)
-            interval = min((job.interval for job in jobs), default=LEAST_INTERVAL)
-            self._resume_at = now + pause_after_failures(self._failures, interval, error)
+            self._resume_at = now + pause_after_failures(self._failures, SHARED_PAUSE, error)
         for job in jobs:
             job.last_seen = str(error)
         return self._out_of_time(jobs, now)
@@ -266,6 +286,10 @@ class Schedule:
         for wait, _ in ended:
             self.discard(wait)
         return ended
+
+    def watches(self, job_id: str) -> bool:
+        """Return whether somebody waits for a job."""
+        return key_of(job_id) in self._watched
 
     def last_seen(self, wait: Wait) -> str:
         """Say how the job of a wait was found when it was looked at last."""

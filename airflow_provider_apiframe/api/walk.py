@@ -29,7 +29,8 @@ class Watched:
     eta: float | None = None  # when it should be finished, by its progress
     eta_was_wrong: bool = False
     page: int = 1  # of the list where it was seen
-    missed: bool = False  # by the last walk through the list, so that it is asked for by its id
+    left_out: int = 0  # by so many walks in a row
+    missed: bool = False  # by the walks, so that it is asked for by its id
     asked: bool = False  # for by its id, and not answered yet
     failures: int = 0
     unusable: int = 0
@@ -55,8 +56,7 @@ class Walk:
         self.pages = 0
         self.finished = 0
         self.unseen = {key_of(job.job_id): job for job in watched}
-        self._in_vain = 0
-        self._reached = math.inf  # when the last job on the last page was created
+        self._in_vain = 0  # so many pages in a row
 
     def took(self, page: JobPage) -> list[tuple[Watched, Job]]:
         """Return which jobs of *page* are waited for, and decide whether to go on."""
@@ -70,20 +70,16 @@ class Walk:
         return seen
 
     def _goes_on(self, page: JobPage) -> bool:
-        before = self._reached
-        times = [job.created.timestamp() for job in page.jobs if job.created]
-        self._reached = min(times, default=before)
-        if page.next_cursor is None or self._reached >= before:  # the last page, or one that leads no further
+        if page.next_cursor is None:
             return False
         if self.completed_only:
             return not self._in_vain
         if len(self.unseen) == 1:  # one request as well, and a sure one
             return False
-        known = [job.created for job in self.unseen.values() if job.created is not None]
-        if len(known) < len(self.unseen):
-            return self._in_vain * WORTH_A_REQUEST < len(self.unseen)
-        pages_left = (self._reached - min(known)) / max(max(times) - min(times), 1e-3)
-        return 0 <= pages_left < len(self.unseen)
+        reached = min((job.created.timestamp() for job in page.jobs if job.created), default=math.inf)
+        if all(job.created is not None and job.created > reached for job in self.unseen.values()):
+            return False
+        return self._in_vain * WORTH_A_REQUEST < len(self.unseen)
 
 
 def key_of(job_id: str) -> str:

@@ -190,7 +190,8 @@ async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
         AsyncApiframeClient.load()
         return AsyncApiframeClient(settings)
 
-    return await asyncio.to_thread(new)
+    # Not asyncio.to_thread(): in a copy of this context another event loop would seem to run on that thread.
+    return await asyncio.get_running_loop().run_in_executor(None, new)
 
 
 def settings_from(connection: Connection, conn_id: str) -> ClientSettings:

@@ -70,6 +70,7 @@ class ApiframeJobTrigger(BaseTrigger):
         """Wait for the job and yield the one event."""
         try:
             job = await self._finished_job()
+            finished = {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
         except JobTimeoutError as error:
             yield TriggerEvent({"status": "timeout", "message": str(error)})
         except ApiframeError as error:
@@ -78,7 +79,7 @@ class ApiframeJobTrigger(BaseTrigger):
             self.log.exception("Waiting for job %s broke", self.job_id)
             yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
-            yield TriggerEvent({"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused})
+            yield TriggerEvent(finished)
 
     async def _finished_job(self) -> Job:
         from airflow_provider_apiframe.triggers.watcher import JobWatcher  # needs an HTTP library; DAG files import this module

@@ -8,12 +8,13 @@ import logging
 import time
 from asyncio import AbstractEventLoop, Future, Task
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_provider_apiframe.api.errors import ConnectionFailedError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.pacing import Durations, RequestBudget
 from airflow_provider_apiframe.api.schedule import Look, Outcome, Schedule
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LONGEST_REQUEST = 20.0  # seconds; everybody waits for a page that hangs
 AT_ONCE = 8  # jobs asked for by their ids
@@ -50,12 +53,13 @@ class JobWatcher:
         self._settings = settings
         self._budget = RequestBudget(settings.requests_per_minute)
         self._schedule = Schedule(durations=_durations[settings.base_url])
+        self._clock_offset = time.time() - time.monotonic()
         self._waiting: dict[Wait, Future[Job]] = {}
         self._watching: Task[None] | None = None
-        self._clock_offset = 0.0
-        self._asking = 0
+        self._asking: set[Task[None]] = set()
         self._next_look = 0.0
         self._look_again = asyncio.Event()
+        self._turns = asyncio.Lock()
 
     @classmethod
     def of(cls, settings: ClientSettings) -> JobWatcher:
@@ -66,7 +70,7 @@ class JobWatcher:
         if watcher is None:
             watcher = watchers[account] = cls(settings)
         watcher._settings = settings
-        watcher._budget.change(settings.requests_per_minute)
+        watcher._budget.per_minute = settings.requests_per_minute
         watcher._schedule.requests_per_minute = settings.requests_per_minute
         return watcher
 
@@ -76,62 +80,66 @@ class JobWatcher:
         :raises JobTimeoutError: not finished at the deadline.
         :raises ApiframeError: the job cannot be read, and asking again cannot help.
         """
+        now = self._now()
+        # In here time never jumps; the clock on the wall, by which the deadline is, may have done so since.
+        wait = replace(wait, deadline=wait.deadline - (time.time() - now))
+        first_look = self._schedule.add(wait, now)
         ended: Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting[wait] = ended
         try:
             if self._watching is None or self._watching.done():
-                self._start()
-            now = self._now()
-            if self._schedule.add(wait, now) < self._next_look:
+                # In a context of its own: what it logs is not about the one task that happened to come first.
+                self._watching = asyncio.get_running_loop().create_task(self._watch(), context=contextvars.Context())
+            elif first_look < self._next_look:
                 self._look_again.set()
             await asyncio.wait([ended], timeout=max(wait.deadline + LAST_ANSWER, now + FIRST_ANSWER) - now)
             if not ended.done():
                 raise wait.timed_out(self._schedule.last_seen(wait))
             return ended.result()
         finally:
+            if not ended.cancel() and not ended.cancelled():
+                ended.exception()  # it has been seen, even if this wait was cancelled at the same moment
             del self._waiting[wait]
             self._schedule.discard(wait)
             if not self._waiting:
                 await self._stop()
 
-    def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        # Deadlines are by the clock on the wall; a clock that is set while somebody waits must not stop the watch.
-        self._clock_offset = time.time() - loop.time()
-        # In a context of its own: what it logs is not about the one task that happened to come first.
-        self._watching = loop.create_task(self._watch(), context=contextvars.Context())
-
     async def _stop(self) -> None:
         watching, self._watching = self._watching, None
-        self._look_again = asyncio.Event()
+        # The old ones hold on to the event loop.
+        self._look_again, self._turns = asyncio.Event(), asyncio.Lock()
         if watching is not None:
             watching.cancel()
             await asyncio.wait([watching])
 
     def _now(self) -> float:
-        return self._clock_offset + asyncio.get_running_loop().time()
+        return self._clock_offset + time.monotonic()
 
     async def _watch(self) -> None:
         settings = replace(self._settings, timeout=min(self._settings.timeout, LONGEST_REQUEST))
-        self._asking = 0
+        asking = self._asking = set()
         try:
-            async with await new_async_client(settings) as client, asyncio.TaskGroup() as asking:
+            async with await new_async_client(settings) as client, asyncio.TaskGroup() as group:
                 while True:
                     look = await self._next()
                     if look.job_id is None:
                         await self._walk(client, look)
                     else:
-                        self._asking += 1
                         self._schedule.asking(look.job_id, self._now())
-                        asking.create_task(self._ask_for(client, look.job_id))
+                        task = group.create_task(self._ask_for(client, look.job_id))
+                        asking.add(task)
+                        task.add_done_callback(asking.discard)
+                    await asyncio.sleep(0)  # others have a turn, however many looks are due
         except Exception as error:
             log.exception("Watching %d Apiframe jobs broke", len(self._waiting))
             self._give_up(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
         except asyncio.CancelledError:
-            self._give_up(RuntimeError("the watch over the jobs was cancelled"))  # to nobody, if it was by _stop()
+            self._give_up(RuntimeError("the watch over the jobs was cancelled"))
             raise
 
     def _give_up(self, error: Exception) -> None:
+        if self._watching is not asyncio.current_task():  # stopped; who waits now is served by another
+            return
         for ended in self._waiting.values():
             if not ended.done():
                 ended.set_exception(error)
@@ -139,7 +147,7 @@ class JobWatcher:
     async def _next(self) -> Look:
         """Return the next look when its time has come."""
         while True:
-            look = self._schedule.next_look(self._now(), by_id=self._asking < AT_ONCE)
+            look = self._schedule.next_look(self._now(), by_id=len(self._asking) < AT_ONCE)
             self._next_look = look.at
             pause = look.at - self._now()
             if pause <= 0:
@@ -154,7 +162,7 @@ class JobWatcher:
         try:
             while not walk.over:
                 await self._turn()
-                page = await client.list_jobs(repeats=False, **walk.query)
+                page = await _in_time(client.list_jobs(repeats=False, **walk.query))
                 self._end(self._schedule.read(walk, page, self._now()))
         except Exception as error:  # whatever it is, jobs can be asked for one by one
             self._end(self._schedule.walk_failed(walk, error, self._now()))
@@ -162,20 +170,22 @@ class JobWatcher:
     async def _ask_for(self, client: AsyncApiframeClient, job_id: str) -> None:
         try:
             await self._turn()
-            job = await client.get_job(job_id, repeats=False)
+            if not self._schedule.watches(job_id):
+                return
+            job = await _in_time(client.get_job(job_id, repeats=False))
         except Exception as error:  # whatever it is, it must not reach those that wait for other jobs
             self._end(self._schedule.failed(job_id, error, self._now()))
         else:
             self._end(self._schedule.saw(job_id, job, self._now()))
         finally:
-            self._asking -= 1
             self._look_again.set()
 
     async def _turn(self) -> None:
         """Wait until the request budget allows another request."""
-        pause = self._budget.reserve(self._now()) - self._now()
-        if pause > 0:
-            await asyncio.sleep(pause)
+        async with self._turns:
+            while (pause := self._budget.free_at(self._now()) - self._now()) > 0:
+                await asyncio.sleep(pause)
+            self._budget.note(self._now())
 
     def _end(self, outcomes: Iterable[Outcome]) -> None:
         for wait, outcome in outcomes:
@@ -186,3 +196,12 @@ class JobWatcher:
                 ended.set_result(outcome)
             else:
                 ended.set_exception(outcome)
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """Return an answer that comes whole in time; the HTTP library's own timeout is for each piece of it."""
+    try:
+        async with asyncio.timeout(LONGEST_REQUEST):
+            return await answer
+    except TimeoutError:
+        raise ConnectionFailedError(f"No whole answer came within {LONGEST_REQUEST:g} s") from None

@@ -5,6 +5,7 @@ import copy
 import subprocess
 import sys
 
+import anyio
 import pytest
 
 from airflow_provider_apiframe import connection_form
@@ -212,6 +213,14 @@ def test_this_machine_is_reached_without_a_proxy(connected, monkeypatch, tmp_pat
             return (await client.get_job(job.id)).status
 
     assert asyncio.run(ask()) == "COMPLETED"
+
+
+def test_an_asynchronous_client_is_made_on_an_event_loop_of_anyio_too(connected):
+    async def ask() -> str:
+        async with await ApiframeHook().async_client() as client:
+            return (await client.get_account()).describe()
+
+    assert "Sandbox team" in anyio.run(ask)
 
 
 def test_the_form_of_airflow_2_has_the_fields_of_the_metadata():

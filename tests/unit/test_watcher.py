@@ -296,7 +296,7 @@ def test_only_a_few_jobs_are_asked_for_at_once(sandbox, settings, submit, monkey
     most, real = [0], JobWatcher._turn
 
     async def turn(self):
-        most[0] = max(most[0], self._asking)
+        most[0] = max(most[0], len(self._asking))
         await real(self)
 
     monkeypatch.setattr(JobWatcher, "_turn", turn)
@@ -325,6 +325,42 @@ def test_a_bug_in_the_loop_is_told_to_all_and_those_after_them_are_served(settin
     errors = watch(settings, *(waiting(job_id) for job_id in job_ids))
     assert {str(error) for error in errors} == {"a bug"}
     assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
+
+
+def test_an_answer_that_never_comes_whole_is_given_up(sandbox, settings, submit, monkeypatch):
+    monkeypatch.setattr(watcher_module, "LONGEST_REQUEST", 0.5)
+    job_ids = [submit() for _ in range(3)]
+    sandbox.faults.next("jobs", delay=20)
+    start = time.monotonic()
+    assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
+    assert time.monotonic() - start < 15
+
+
+def test_a_clock_that_was_set_back_between_two_watches_stops_nobody(settings, submit, monkeypatch):
+    async def twice() -> list[Job]:
+        first = await JobWatcher.of(settings).wait(waiting(submit()))
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() - 3600)
+        second = await asyncio.gather(*(JobWatcher.of(settings).wait(waiting(submit())) for _ in range(3)))
+        return [first, *second]
+
+    assert {job.status for job in asyncio.run(twice())} == {"COMPLETED"}
+
+
+def test_a_slot_of_the_budget_that_nobody_used_is_free(sandbox, submit):
+    sandbox.configure(latency=3600)
+    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+
+    async def leave_and_look() -> float:
+        tasks = [asyncio.create_task(JobWatcher.of(settings).wait(waiting(submit()))) for _ in range(9)]
+        await until(lambda: len(JobWatcher.of(settings)._budget._sent) == 3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        now = JobWatcher.of(settings)._now()
+        return JobWatcher.of(settings)._budget.free_at(now) - now
+
+    assert asyncio.run(leave_and_look()) <= 60
 
 
 def test_a_list_that_breaks_in_a_way_nobody_thought_of_leaves_the_jobs_to_be_asked_for(settings, submit, monkeypatch):

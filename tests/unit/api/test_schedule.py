@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
+    AuthenticationError,
     JobTimeoutError,
     NotFoundError,
     PermissionDeniedError,
@@ -133,8 +134,10 @@ class World:
 
         def turn() -> None:
             nonlocal now
-            now = max(now, budget.reserve(now)) + ANSWER
-            self.requests.append(now - ANSWER - T0)
+            now = max(now, budget.free_at(now))
+            budget.note(now)
+            self.requests.append(now - T0)
+            now += ANSWER
 
         def end(outcomes) -> None:
             for wait, outcome in outcomes:
@@ -317,18 +320,22 @@ def test_requests_are_spread_over_the_minute_instead_of_used_up_at_its_start():
 
 
 def test_a_budget_never_lets_more_through_in_any_sixty_seconds():
-    budget = RequestBudget(3)
-    assert [budget.reserve(now) for now in (0, 1, 2, 3, 4, 63.5)] == [0, 1, 2, 60, 61, 63.5]
+    budget, sent = RequestBudget(3), []
+    for now in (0, 1, 2, 3, 60, 61.5, 62):
+        at = budget.free_at(now)
+        budget.note(at)
+        sent.append(at)
+    assert sent == [0, 1, 2, 60, 61, 62, 120]
 
 
 def test_a_budget_that_changes_keeps_what_was_sent():
     budget = RequestBudget(3)
     for _ in range(3):
-        budget.reserve(0)
-    budget.change(2)
-    assert budget.reserve(1) == 60
-    budget.change(4)
-    assert [budget.reserve(2), budget.reserve(2), budget.reserve(2)] == [2, 2, 60]
+        budget.note(0)
+    budget.per_minute = 1
+    assert budget.free_at(1) == 60
+    budget.per_minute = 4
+    assert budget.free_at(1) == 1
 
 
 # Alone or together
@@ -488,6 +495,66 @@ def test_after_an_outage_the_next_one_is_looked_at_anew():
     world = World(batch(30, takes=90), faults={3: unavailable, 50: no_fault, 70: unavailable, 71: no_fault})
     world.watch([wait_for(job) for job in world.jobs])
     assert [at for at in world.requests if 71 < at < 75]
+
+
+def test_one_wrong_page_costs_a_look_and_not_a_request_for_each_job():
+    world = World(batch(300))
+    real, wrong = world._page, iter([JobPage(jobs=[], next_cursor=None)])
+    world._page = lambda now, **query: next(wrong, None) or real(now, **query)
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 300
+    assert len(world.requests) <= 60
+    assert max(world.lags()) <= 4
+
+
+@pytest.mark.parametrize(("old", "ago"), [(30, 60), (300, 600)])
+def test_old_jobs_behind_a_burst_of_new_ones_are_seen_in_the_list(old, ago):
+    """The first page spans a second, and ends a minute or ten before the jobs on the next one."""
+    before, burst = batch(old, takes=ago + 10, name="old"), batch(100, over=1.5, start=ago)
+    world = World([*before, *burst])
+    world.watch({wait_for(job, deadline=2000): ago + 2.0 for job in world.jobs})
+    assert len(world.lags()) == old + 100
+    assert sum(job_id != "" for _, job_id in world.asked) <= 15
+    assert max(world.lags()) <= 6
+
+
+@pytest.mark.parametrize("told", [lambda at: iso(at)[:19] + "+00:00", lambda at: iso(at)[:19], lambda at: "soon"])
+def test_times_that_say_little_do_not_turn_looks_at_the_list_into_looks_at_each_job(told):
+    world = World(batch(500))
+    real = world._shifted
+    world._shifted = lambda job: real(job).model_copy(update={"created_at": told(job.created.timestamp())})
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 500
+    assert len(world.requests) <= 120
+
+
+def test_the_trouble_of_a_patient_one_does_not_stop_the_impatient():
+    answers = iter([RateLimitedError("answered 429")])
+    world = World([Made("patient", takes=9999), Made("quick", at=5)], job_faults={"patient": lambda: next(answers, None)})
+    world.watch([wait_for("patient", every=3600), wait_for("quick")], until=60)
+    assert world.lags()[0] <= 3
+    world = World([*batch(3, takes=9999), Made("quick", at=5)], faults={0: unavailable, 4: no_fault})
+    world.watch([*(wait_for(job, every=3600) for job in world.jobs[:3]), wait_for("quick")], until=60)
+    assert world.lags()[0] <= 3
+
+
+def test_a_key_that_the_list_rejects_twice_ends_all_waits():
+    world = World(batch(500), list_fault=lambda: AuthenticationError("answered 401"))
+    world.watch([wait_for(job) for job in world.jobs])
+    assert {type(outcome) for _, outcome in world.ended.values()} == {AuthenticationError}
+    assert len(world.requests) <= 3
+
+
+def test_a_page_that_always_fails_makes_the_looks_rarer():
+    world = World(batch(150, takes=9999))
+    real = world._page
+    world._page = lambda now, **query: real(now, **query) if query.get("cursor") is None else _raise(unavailable())
+    world.watch([wait_for(job) for job in world.jobs], until=120)
+    assert len(world.requests) <= 30
+
+
+def _raise(error: ApiframeError):
+    raise error
 
 
 def first_after(world: World, start: float) -> float:
