@@ -256,12 +256,11 @@ class Schedule:
 
         When the list cannot be used, jobs are asked for one by one. A key that is rejected twice ends all waits.
         """
-        if isinstance(error, AuthenticationError):
-            self._rejected += 1
-            if self._rejected > 1:
-                ended: list[Outcome] = [(wait, error) for job in self._watched.values() for wait in job.waits]
-                self._watched.clear()
-                return ended
+        self._rejected = self._rejected + 1 if isinstance(error, AuthenticationError) else 0
+        if self._rejected > 1:
+            ended: list[Outcome] = [(wait, error) for job in self._watched.values() for wait in job.waits]
+            self._watched.clear()
+            return ended
         jobs = [job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job]
         self._walked = now
         self._failures += 1
