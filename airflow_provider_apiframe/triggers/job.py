@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +17,9 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.api.waiting import Wait, goes_on, keeps_running
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+
+
+WATCHER = "airflow_provider_apiframe.triggers.watcher"
 
 
 class ApiframeJobTrigger(BaseTrigger):
@@ -82,7 +88,9 @@ class ApiframeJobTrigger(BaseTrigger):
             yield TriggerEvent(finished)
 
     async def _finished_job(self) -> Job:
-        from airflow_provider_apiframe.triggers.watcher import JobWatcher  # needs an HTTP library; DAG files import this module
+        if WATCHER not in sys.modules:  # reading it takes longer than an event loop may be blocked
+            await asyncio.to_thread(import_module, WATCHER)
+        from airflow_provider_apiframe.triggers.watcher import JobWatcher  # not at the top: DAG files import this module
 
         hook = ApiframeHook(self.apiframe_conn_id)
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
