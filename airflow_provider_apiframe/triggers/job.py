@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -17,7 +16,6 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.api.waiting import Wait, goes_on, keeps_running
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-
 
 WATCHER = "airflow_provider_apiframe.triggers.watcher"
 
@@ -88,8 +86,7 @@ class ApiframeJobTrigger(BaseTrigger):
             yield TriggerEvent(finished)
 
     async def _finished_job(self) -> Job:
-        if WATCHER not in sys.modules:  # reading it takes longer than an event loop may be blocked
-            await asyncio.to_thread(import_module, WATCHER)
+        await asyncio.to_thread(import_module, WATCHER)  # reading it takes longer than an event loop may be blocked
         from airflow_provider_apiframe.triggers.watcher import JobWatcher  # not at the top: DAG files import this module
 
         hook = ApiframeHook(self.apiframe_conn_id)
