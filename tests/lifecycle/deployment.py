@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -132,6 +133,16 @@ class Deployment:
             shown = [_readable(line) for line in file.read_text().splitlines()[-lines:]]
             texts.append("\n".join([f"--- {file.relative_to(self.home / 'logs')}", *shown]))
         return "\n".join(texts)
+
+    def tries_ended_by_the_scheduler(self, run_id: str) -> int:
+        """Return how many tries of a run's tasks the scheduler ended itself, by mistake.
+
+        When a deferred task resumes before the scheduler has heard that the process which deferred it is gone, it takes that for
+        the end of the resumed one, says so, and retries the task.
+        """
+        log = (self._logs / "scheduler---skip-serve-logs.log").read_text()
+        said = rf" {run_id} \[queued\] .*finished with state success, but the task instance's state attribute is queued"
+        return len(re.findall(said, log))
 
     def _start(self, *arguments: str) -> int:
         order = {
