@@ -180,18 +180,20 @@ def test_a_key_that_may_not_list_jobs_still_waits(sandbox, settings, submit):
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"retry_after": "1"}, {"body": "<html>"}, {"cut_after": 9}])
-def test_an_outage_is_ridden_out(sandbox, settings, submit, fault):
+def test_an_outage_is_ridden_out(sandbox, settings, submit, fault, monkeypatch):
+    monkeypatch.setattr("airflow_provider_apiframe.api.schedule.SHARED_PAUSE", 0.1)
     job_ids = [submit() for _ in range(4)]
     sandbox.faults.next("jobs", times=3, **fault)
     assert [job.id for job in watch(settings, *(waiting(job_id) for job_id in job_ids))] == job_ids
 
 
 @pytest.mark.parametrize("fault", [{"delay": 15}, {"retry_after": "3600"}, {"status": 503}])
-def test_deadlines_are_kept_whatever_the_api_does(sandbox, settings, submit, fault):
+def test_deadlines_are_kept_whatever_the_api_does(sandbox, settings, submit, fault, monkeypatch):
+    monkeypatch.setattr(watcher_module, "FIRST_ANSWER", 0.5)
     sandbox.configure(latency=3600)
     job_ids = [submit() for _ in range(3)]
     sandbox.faults.next("any", times=100, **fault)
-    waits = [waiting(job_id, seconds=6 + number / 2) for number, job_id in enumerate(job_ids)]
+    waits = [waiting(job_id, seconds=1 + number / 2) for number, job_id in enumerate(job_ids)]
     ended = {}
 
     async def all_of_them() -> None:
@@ -281,10 +283,12 @@ def test_the_budget_of_the_connection_is_kept(sandbox, submit):
     assert 1 <= sandbox.state.requests.get("jobs", 0) + sandbox.state.requests.get("job", 0) <= 4
 
 
-def test_the_budget_holds_within_one_look_at_many_pages(sandbox, submit):
+def test_the_budget_holds_within_one_look_at_many_pages(sandbox, submit, monkeypatch):
+    monkeypatch.setattr(watcher_module, "FIRST_ANSWER", 2.0)
     sandbox.configure(latency=3600, credits=100_000)
     settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
-    waits = [waiting(submit(), seconds=8) for _ in range(450)]
+    job_ids = [submit() for _ in range(450)]
+    waits = [waiting(job_id, seconds=2) for job_id in job_ids]
     assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
     assert sandbox.state.requests["jobs"] + sandbox.state.requests.get("job", 0) == 3
 
