@@ -12,7 +12,7 @@ FAULTS ?= 200
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; pictures land in demo-output/
+demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; images land in demo-output/
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.ready  ## Run the tests

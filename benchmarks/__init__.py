@@ -1,1 +1,4 @@
-"""What waiting for pictures costs, measured against the sandbox. ``python benchmarks/run.py`` runs everything."""
+"""What waiting for images costs, measured against the sandbox.
+
+``python benchmarks/run.py`` runs everything.
+"""

@@ -1,4 +1,4 @@
-"""Apiframe for the benchmarks: the sandbox in a process of its own, and somebody who orders pictures from it."""
+"""Apiframe for the benchmarks: the sandbox in a process of its own, and somebody who orders images from it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_apiframe.sandbox.accounts import API_KEY
+from airflow_provider_apiframe.sandbox.state.accounts import API_KEY
 from benchmarks.processes import ROOT, environment
 
 MODEL = "flux-2-flex"
 CREDITS = 10**9
-SUBMITTERS = 4  # connections that order pictures at the same time; more make the sandbox no faster
+SUBMITTERS = 4  # connections that order images at the same time; more make the sandbox no faster
 STOP_SECONDS = 10.0
 
 
@@ -44,12 +44,12 @@ class SandboxProcess:
             return counts
 
     def submit(self, prompt: str, model: str) -> str:
-        """Order one picture and return the job's id."""
+        """Order one image and return the job's id."""
         with closing(self._connection()) as connection:
             return self._submit(connection, prompt, model)
 
     def submit_many(self, prompts: Sequence[str], accepted: Callable[[str], None]) -> list[str]:
-        """Order a picture for each prompt, over a few connections, and return the ids.
+        """Order an image for each prompt, over a few connections, and return the ids.
 
         :param accepted: called with each id at once, by one thread at a time.
         """
@@ -65,14 +65,22 @@ class SandboxProcess:
             return ids
 
         with ThreadPoolExecutor(SUBMITTERS) as submitters:
-            return [job_id for ids in submitters.map(submit_share, range(SUBMITTERS)) for job_id in ids]
+            return [
+                job_id for ids in submitters.map(submit_share, range(SUBMITTERS)) for job_id in ids
+            ]
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
 
     def _submit(self, connection: http.client.HTTPConnection, prompt: str, model: str) -> str:
-        headers = {"X-API-Key": self.api_key, "Content-Type": "application/json", "User-Agent": "benchmarks"}
-        connection.request("POST", "/v2/images/generate", json.dumps({"model": model, "prompt": prompt}), headers)
+        headers = {
+            "X-API-Key": self.api_key,
+            "Content-Type": "application/json",
+            "User-Agent": "benchmarks",
+        }
+        connection.request(
+            "POST", "/v2/images/generate", json.dumps({"model": model, "prompt": prompt}), headers
+        )
         response = connection.getresponse()
         answer: dict[str, Any] = json.load(response)
         if response.status != 202:
@@ -103,7 +111,9 @@ def sandbox(scratch: Path, latency: float, *, progress: bool = True) -> Iterator
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:
-            raise RuntimeError(f"the sandbox did not start: {(scratch / 'sandbox.log').read_text()}")
+            raise RuntimeError(
+                f"the sandbox did not start: {(scratch / 'sandbox.log').read_text()}"
+            )
         yield SandboxProcess(url, process.pid)
     finally:
         end(process)

@@ -16,7 +16,9 @@ def percentile(values: Iterable[float], share: float) -> float:
     """
     ordered = sorted(values)
     if not ordered or not 0 < share <= 1:
-        raise ValueError(f"percentile needs values and a share above 0 and up to 1, not {len(ordered)} values and {share!r}")
+        raise ValueError(
+            f"percentile needs values and a share above 0 and up to 1, not {len(ordered)} values and {share!r}"
+        )
     return ordered[math.ceil(share * len(ordered)) - 1]
 
 

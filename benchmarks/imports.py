@@ -73,7 +73,9 @@ def report(repeats: int, scratch: Path) -> str:
         [
             label,
             number(median(one.base + one.more for one in measured), 2),
-            number(None if STATEMENTS[label] == BASE else median(one.more for one in measured) * 1000),
+            number(
+                None if STATEMENTS[label] == BASE else median(one.more for one in measured) * 1000
+            ),
             "yes" if measured[0].requests else "no",
         ]
         for label, measured in imports.items()

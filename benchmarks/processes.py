@@ -28,14 +28,25 @@ def environment(scratch: Path, *, url: str = "", api_key: str = "") -> dict[str,
     :param api_key: its key.
     """
     # Without bytecode every process would compile Airflow anew, which no deployment does.
-    left_out = ("AIRFLOW", "_AIRFLOW", "PYTHONDONTWRITEBYTECODE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    own = {name: value for name, value in os.environ.items() if not name.upper().startswith(left_out)}
+    left_out = (
+        "AIRFLOW",
+        "_AIRFLOW",
+        "PYTHONDONTWRITEBYTECODE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    )
+    own = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(left_out)
+    }
     return own | {
         "AIRFLOW_HOME": str(scratch / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(scratch / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps({"conn_type": "apiframe", "host": url, "password": api_key}),
+        f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(
+            {"conn_type": "apiframe", "host": url, "password": api_key}
+        ),
         f"AIRFLOW_CONN_{HTTP_CONNECTION.upper()}": json.dumps(
             {"conn_type": "http", "host": url, "extra": {"X-API-Key": api_key}}
         ),
@@ -51,7 +62,8 @@ def allow_many_files() -> None:
 
 
 class PeakMemory:
-    """Watches the resident memory of another process from this one, so that the watching costs it nothing.
+    """Watches the resident memory of another process from this one, so that the watching costs it
+    nothing.
 
     :param pid: the process.
     :ivar before: bytes at the start.
@@ -68,7 +80,12 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._done.set()
         self._thread.join()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.apiframe import SandboxProcess, sandbox
 from benchmarks.tables import number, table
-from benchmarks.waiting import OURS, LostPictures, waiter
+from benchmarks.waiting import OURS, LostImages, waiter
 
 PEER = "http_event_trigger"
 PEER_AT_MOST = 200  # waiting jobs; more would take the CPU time that is measured beside it
@@ -32,14 +32,19 @@ def looks(apiframe: SandboxProcess) -> dict[str, int]:
     return {route: counts.get(route, 0) for route in LOOKS}
 
 
-def count(sizes: list[int], counted: float, scratch: Path) -> dict[tuple[str, int], dict[str, float]]:
-    """Return requests per minute by route, for each way to wait and each number of jobs; they all wait at the same time.
+def count(
+    sizes: list[int], counted: float, scratch: Path
+) -> dict[tuple[str, int], dict[str, float]]:
+    """Return requests per minute by route, for each way to wait and each number of jobs; they all
+    wait at the same time.
 
     :param sizes: numbers of jobs that wait.
     :param counted: seconds in which requests are counted.
-    :raises LostPictures: some jobs were not looked at.
+    :raises LostImages: some jobs were not looked at.
     """
-    ways = [(OURS, jobs) for jobs in sizes] + [(PEER, jobs) for jobs in sizes if jobs <= PEER_AT_MOST]
+    ways = [(OURS, jobs) for jobs in sizes] + [
+        (PEER, jobs) for jobs in sizes if jobs <= PEER_AT_MOST
+    ]
     with ExitStack() as running:
         apiframes = {}
         for way, jobs in ways:
@@ -58,7 +63,9 @@ def count(sizes: list[int], counted: float, scratch: Path) -> dict[tuple[str, in
             rates[case] = {route: (now[route] - earlier[route]) / minutes for route in LOOKS}
             if now == earlier:
                 way, jobs = case
-                raise LostPictures(f"{way}, {jobs:,} jobs that do not end: nobody looked at them in {counted:g} s")
+                raise LostImages(
+                    f"{way}, {jobs:,} jobs that do not end: nobody looked at them in {counted:g} s"
+                )
     return rates
 
 

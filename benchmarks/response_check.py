@@ -1,4 +1,7 @@
-"""The response check that ``HttpEventTrigger`` wants, by its path. The trigger loads this module anew for every answer."""
+"""The response check that ``HttpEventTrigger`` wants, by its path.
+
+The trigger loads this module anew for every answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``make bench``: measure what this provider costs, print a report, and put it into ``docs/performance.md`` if that is there.
+"""``make bench``: measure what this provider costs, print a report, and put it into
+``docs/performance.md`` if that is there.
 
 The sandbox plays Apiframe. Everything runs on this machine, nothing is paid.
 """
@@ -42,18 +43,49 @@ PACKAGES = (
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
-        prog="python benchmarks/run.py", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        prog="python benchmarks/run.py",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    flags.add_argument("--sizes", type=int, nargs="+", default=[1, 20, 200, 2000], metavar="N", help="jobs that wait at once")
     flags.add_argument(
-        "--mixed", type=int, default=200, metavar="N", help="jobs of different lengths that wait at once, 0 for none"
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1, 20, 200, 2000],
+        metavar="N",
+        help="jobs that wait at once",
     )
-    flags.add_argument("--latency", type=float, default=15.0, metavar="S", help="seconds a job takes")
+    flags.add_argument(
+        "--mixed",
+        type=int,
+        default=200,
+        metavar="N",
+        help="jobs of different lengths that wait at once, 0 for none",
+    )
+    flags.add_argument(
+        "--latency", type=float, default=15.0, metavar="S", help="seconds a job takes"
+    )
     flags.add_argument("--repeats", type=int, default=1, help="how often each wait is measured")
-    flags.add_argument("--starts", type=int, default=5, metavar="N", help="how often an import and an empty task are measured")
-    flags.add_argument("--minute", type=float, default=60.0, metavar="S", help="seconds in which requests are counted")
-    flags.add_argument("--quick", action="store_true", help="a small run that only shows that all works; no page")
-    flags.add_argument("--page", type=Path, default=PAGE, help="file that the report goes to, if it exists")
+    flags.add_argument(
+        "--starts",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how often an import and an empty task are measured",
+    )
+    flags.add_argument(
+        "--minute",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds in which requests are counted",
+    )
+    flags.add_argument(
+        "--quick", action="store_true", help="a small run that only shows that all works; no page"
+    )
+    flags.add_argument(
+        "--page", type=Path, default=PAGE, help="file that the report goes to, if it exists"
+    )
     return flags
 
 
@@ -83,17 +115,29 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and report; return the exit status."""
     chosen = parser().parse_args(arguments)
     if chosen.quick:
-        chosen.sizes, chosen.mixed, chosen.latency, chosen.starts, chosen.minute = [5], 0, 1.0, 1, 4.0
+        chosen.sizes, chosen.mixed, chosen.latency, chosen.starts, chosen.minute = (
+            [5],
+            0,
+            1.0,
+            1,
+            4.0,
+        )
     page: Path | None = None if chosen.quick or not chosen.page.exists() else chosen.page
     if page:
-        between_markers(page.read_text(), "")  # a page without a place for the report fails now, not after the run
+        between_markers(
+            page.read_text(), ""
+        )  # a page without a place for the report fails now, not after the run
     allow_many_files()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # as Ctrl+C does: so that what was started is ended too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended")
+    )  # as Ctrl+C does: so that what was started is ended too
     since = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="apiframe-benchmarks-") as folder:
         scratch = Path(folder)
         parts: dict[str, Callable[[Path], str]] = {
-            "Waiting for a picture": partial(waiting.report, chosen.sizes, chosen.mixed, chosen.latency, chosen.repeats),
+            "Waiting for an image": partial(
+                waiting.report, chosen.sizes, chosen.mixed, chosen.latency, chosen.repeats
+            ),
             "Requests a minute": partial(request_rate.report, chosen.sizes, chosen.minute),
             "Import time": partial(imports.report, chosen.starts),
             "Worker seconds": partial(worker_seconds.report, chosen.latency, chosen.starts),
@@ -110,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
                     sections = list(at_once.map(measured, parts))
             else:
                 sections = [measured(title) for title in parts]
-        except waiting.LostPictures as lost:
+        except waiting.LostImages as lost:
             print(f"FAILED, no report is written: {lost}", file=sys.stderr)
             return 1
     took = f"The run took {(time.monotonic() - since) / 60:.1f} minutes."

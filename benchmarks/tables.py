@@ -15,14 +15,19 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. The first column is text and stands left, the others hold numbers and stand right.
+    """Return a Markdown table. The first column is text and stands left, the others hold numbers
+    and stand right.
 
     :raises ValueError: a row has another number of cells than *head*.
     """
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"a row of {len(row)} cells under a head of {len(head)}: {row!r}")
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [
+        head,
+        ["---", *["---:"] * (len(head) - 1)],
+        *([cell.replace("|", "\\|") for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

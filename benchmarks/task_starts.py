@@ -1,8 +1,10 @@
-"""A worker that runs real task processes, with a stand-in for the rest of Airflow, and says how long each took.
+"""A worker that runs real task processes, with a stand-in for the rest of Airflow, and says how
+long each took.
 
-Each start is Airflow's own ``supervise_task()``: it forks a task process, which reads the DAG file, runs the task and ends. The
-execution API that it reports to is played here, in memory, and so are the scheduler, which starts a rescheduled task again, and
-the triggerer, which waits for a deferred one. Neither of the two is counted: they hold no worker slot.
+Each start is Airflow's own ``supervise_task()``: it forks a task process, which reads the DAG file,
+runs the task and ends. The execution API that it reports to is played here, in memory, and so are
+the scheduler, which starts a rescheduled task again, and the triggerer, which waits for a deferred
+one. Neither of the two is counted: they hold no worker slot.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from airflow.sdk.api.client import Client
 from airflow.sdk.execution_time.supervisor import supervise_task
 from airflow.sdk.serde import serialize
 
-DAG_ID, RUN_ID, FILE = "pictures", "benchmark", "pictures.py"
+DAG_ID, RUN_ID, FILE = "images", "benchmark", "images.py"
 MOST_STARTS = 20
 
 
@@ -65,7 +67,12 @@ class ExecutionApi:
             if path not in self._kept:
                 return httpx.Response(404, json={"detail": "not found"})
             kept = self._kept[path]
-            return httpx.Response(200, json=kept if path.startswith("store/") else {"key": path.split("/")[-1], "value": kept})
+            return httpx.Response(
+                200,
+                json=kept
+                if path.startswith("store/")
+                else {"key": path.split("/")[-1], "value": kept},
+            )
         return httpx.Response(200, json={})
 
     def _run_context(self) -> dict[str, Any]:
@@ -85,16 +92,24 @@ class ExecutionApi:
             "partition_key": None,
         }
         resumed = {"next_method": self.next_method, "next_kwargs": self.next_kwargs}
-        return {"dag_run": dag_run, "max_tries": 0, "should_retry": False, "start_date": self.first_start, **resumed}
+        return {
+            "dag_run": dag_run,
+            "max_tries": 0,
+            "should_retry": False,
+            "start_date": self.first_start,
+            **resumed,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """One start of a task process.
 
-    :ivar seconds: from the worker's call until the task reported its end, a deferral or a reschedule.
-    :ivar held: seconds from the worker's call to its return. Airflow's supervisor notices the end of a process at once, or
-        ``[workers] min_heartbeat_interval`` (5 s) later if the process is not quite gone when its connections close.
+    :ivar seconds: from the worker's call until the task reported its end, a deferral or a
+        reschedule.
+    :ivar held: seconds from the worker's call to its return. Airflow's supervisor notices the end
+        of a process at once, or ``[workers] min_heartbeat_interval`` (5 s) later if the process is
+        not quite gone when its connections close.
     """
 
     task_id: str
@@ -119,7 +134,9 @@ def start(task_id: str, api: ExecutionApi) -> Start:
         queue="default",
         priority_weight=1,
     )
-    with Client(base_url=None, token="", dry_run=True, transport=httpx.MockTransport(api)) as client:
+    with Client(
+        base_url=None, token="", dry_run=True, transport=httpx.MockTransport(api)
+    ) as client:
         since = time.monotonic()
         code = supervise_task(
             ti=task,

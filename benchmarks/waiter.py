@@ -1,8 +1,8 @@
 """A process that waits for jobs in one of the ways, and measures itself.
 
-It reads job ids from its standard input, one a line, and starts to wait for each at once. The first is a rehearsal, which loads
-what is loaded at the first use; then it says that it is ready. When the input has ended and every job is there, it says what it
-saw.
+It reads job ids from its standard input, one a line, and starts to wait for each at once. The first
+is a rehearsal, which loads what is loaded at the first use; then it says that it is ready. When the
+input has ended and every job is there, it says what it saw.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Observation:
 
     :ivar deliveries: job id, and seconds from the job's completion until the waiting code had it.
     :ivar errors: what ended a wait otherwise.
-    :ivar loop_lags: seconds by which each of the ticker's sleeps was too long; empty without an event loop.
+    :ivar loop_lags: seconds by which each of the ticker's sleeps was too long; empty without an
+        event loop.
     :ivar seconds: length of the wait, from the first job id to the last job.
     :ivar cpu_seconds: user and system time of the process in that time, the ticker's included.
     :ivar ticker_share: share of a core that the ticker used when it ran alone.
@@ -83,7 +84,9 @@ async def wait_in_one_loop(way: AsyncWay, limit: float, ready: Callable[[], None
 
 async def _standard_input() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     return reader
 
 
@@ -103,7 +106,10 @@ async def _tick(lags: list[float]) -> None:
 
 
 def wait_in_threads(way: Way, limit: float, ready: Callable[[], None]) -> Observation:
-    """Wait for each job in a thread of its own. The parameters are those of :func:`wait_in_one_loop`."""
+    """Wait for each job in a thread of its own.
+
+    The parameters are those of :func:`wait_in_one_loop`.
+    """
     way(sys.stdin.readline().strip())
     seen = Observation()
     gc.collect()
@@ -142,7 +148,11 @@ def main(name: str, limit: float, answers: TextIO) -> None:
 
     way = getattr(ways, name)
     in_threads = way is ways.plain_loop
-    seen = wait_in_threads(way, limit, ready) if in_threads else asyncio.run(wait_in_one_loop(way, limit, ready))
+    seen = (
+        wait_in_threads(way, limit, ready)
+        if in_threads
+        else asyncio.run(wait_in_one_loop(way, limit, ready))
+    )
     say(seen.document())
 
 

@@ -32,8 +32,8 @@ BUSY = 0.7  # share of a core, over the whole wait, from which on a process was 
 KB, MB = 1024, 1024**2
 
 
-class LostPictures(Exception):
-    """Pictures were not delivered exactly once, or not waited for."""
+class LostImages(Exception):
+    """Images were not delivered exactly once, or not waited for."""
 
 
 class Waiter:
@@ -58,7 +58,9 @@ class Waiter:
         self._job_ids.close()
         answer = self._answers.readline()
         if not answer:
-            raise RuntimeError("the waiting process ended, or was ended, before it said what it saw")
+            raise RuntimeError(
+                "the waiting process ended, or was ended, before it said what it saw"
+            )
         return Observation(**json.loads(answer))
 
 
@@ -124,7 +126,7 @@ def measure(way: str, seconds: list[float], progress: bool, scratch: Path) -> Wa
 
     :param seconds: how long each job takes.
     :param progress: whether jobs say how far they are.
-    :raises LostPictures: this provider's trigger did not deliver every picture exactly once.
+    :raises LostImages: this provider's trigger did not deliver every image exactly once.
     """
     jobs, longest = len(seconds), max(seconds)
     served = sandbox(scratch, longest, progress=progress)
@@ -133,21 +135,27 @@ def measure(way: str, seconds: list[float], progress: bool, scratch: Path) -> Wa
         share = CpuShare(apiframe.pid)
         with PeakMemory(process.pid) as memory:
             since = time.monotonic()
-            submitted = apiframe.submit_many([f"A poster [takes: {takes:.3f}]" for takes in seconds], process.watch)
+            submitted = apiframe.submit_many(
+                [f"A poster [takes: {takes:.3f}]" for takes in seconds], process.watch
+            )
             submit_seconds = time.monotonic() - since
             seen = process.result()
         sandbox_share = share.now()
         requests = sum(apiframe.requests().values()) - before
     delivery = Delivery.of(submitted, [job_id for job_id, _ in seen.deliveries])
     if way == OURS and (not delivery.exact or seen.errors):
-        raise LostPictures(f"{LABELS[way]}, {jobs:,} jobs: {delivery}; {'; '.join(seen.errors[:3]) or 'no error'}")
-    return Wait(jobs, seen, delivery, requests, submit_seconds, memory.before, memory.peak, sandbox_share)
+        raise LostImages(
+            f"{LABELS[way]}, {jobs:,} jobs: {delivery}; {'; '.join(seen.errors[:3]) or 'no error'}"
+        )
+    return Wait(
+        jobs, seen, delivery, requests, submit_seconds, memory.before, memory.peak, sandbox_share
+    )
 
 
 HEAD = (
     "Waiting jobs",
     "Way to wait",
-    "Requests per picture",
+    "Requests per image",
     "Mean lag, s",
     "Max lag, s",
     "CPU, s",
@@ -189,10 +197,14 @@ def remarks(way: str, waits: list[Wait]) -> list[str]:
     for wait in waits:
         if not wait.delivery.exact:
             why = f"; the first error: {wait.seen.errors[0]}" if wait.seen.errors else ""
-            said.append(f"{where}: {wait.delivery} after {wait.seen.seconds:.0f} s{why}. The lags are of the delivered ones.")
+            said.append(
+                f"{where}: {wait.delivery} after {wait.seen.seconds:.0f} s{why}. The lags are of the delivered ones."
+            )
         own_share = wait.seen.cpu_seconds / wait.seen.seconds
         if own_share > BUSY:
-            said.append(f"{where}: the waiting process used {own_share:.0%} of a core on average, so it could not keep its pace.")
+            said.append(
+                f"{where}: the waiting process used {own_share:.0%} of a core on average, so it could not keep its pace."
+            )
         if wait.sandbox_share > BUSY:
             said.append(
                 f"{where}: the sandbox used {wait.sandbox_share:.0%} of a core on average, so a part of the lag is its own."
@@ -207,11 +219,17 @@ def measured(
     waits: dict[str, list[Wait]] = {way: [] for way in LABELS}
     for _ in range(repeats):
         for way in LABELS:
-            print(f"  {len(seconds):,} jobs of {min(seconds):.0f} to {max(seconds):.0f} s, {way}", file=sys.stderr, flush=True)
+            print(
+                f"  {len(seconds):,} jobs of {min(seconds):.0f} to {max(seconds):.0f} s, {way}",
+                file=sys.stderr,
+                flush=True,
+            )
             waits[way].append(measure(way, seconds, progress, scratch))
     rows = [row(way, waits[way]) for way in LABELS]
     said = [remark for way in LABELS for remark in remarks(way, waits[way])]
-    tickers = [wait.seen.ticker_share for way in LABELS for wait in waits[way] if wait.seen.loop_lags]
+    tickers = [
+        wait.seen.ticker_share for way in LABELS for wait in waits[way] if wait.seen.loop_lags
+    ]
     return rows, said, tickers
 
 
@@ -219,10 +237,11 @@ def report(sizes: list[int], mixed: int, latency: float, repeats: int, scratch: 
     """Measure every way with every number of jobs, and return the tables.
 
     :param sizes: numbers of jobs that wait at the same time, all of one length.
-    :param mixed: number of jobs that wait at the same time, of different lengths; 0 leaves them out.
+    :param mixed: number of jobs that wait at the same time, of different lengths; 0 leaves them
+        out.
     :param latency: seconds that a job takes; the mean, where they differ.
     :param repeats: how often each measurement is made.
-    :raises LostPictures: this provider's trigger did not deliver every picture exactly once.
+    :raises LostImages: this provider's trigger did not deliver every image exactly once.
     """
     rows, said, tickers = [], [], []
     for jobs in sizes:

@@ -1,4 +1,5 @@
-"""Three ways to wait for a job. Each gives the moment it has the finished job, and the moment the job was completed.
+"""Three ways to wait for a job. Each gives the moment it has the finished job, and the moment the
+job was completed.
 
 Each imports what it needs by itself, so that the memory of a process is that of its own way.
 """
@@ -26,7 +27,9 @@ async def apiframe_job_trigger(job_id: str) -> AsyncIterator[tuple[float, float]
     """
     from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger
 
-    trigger = ApiframeJobTrigger(job_id, CONNECTION, deadline=time.time() + A_DAY, poll_interval=POLL_INTERVAL)
+    trigger = ApiframeJobTrigger(
+        job_id, CONNECTION, deadline=time.time() + A_DAY, poll_interval=POLL_INTERVAL
+    )
     async for event in trigger.run():
         moment = time.time()
         if event.payload["status"] != "finished" or event.payload["job"]["id"] != job_id:
@@ -52,7 +55,12 @@ async def http_event_trigger(job_id: str) -> AsyncIterator[tuple[float, float]]:
         moment = time.time()
         if event.payload["status"] != "success":
             raise RuntimeError(f"job {job_id}: the trigger said {event.payload}")
-        yield moment, _epoch_seconds(json.loads(base64.b64decode(event.payload["response"]["content"]))["completedAt"])
+        yield (
+            moment,
+            _epoch_seconds(
+                json.loads(base64.b64decode(event.payload["response"]["content"]))["completedAt"]
+            ),
+        )
     await trigger.cleanup()
 
 
@@ -62,7 +70,9 @@ def plain_loop(job_id: str) -> tuple[float, float]:
 
     connection: dict[str, Any] = json.loads(os.environ[f"AIRFLOW_CONN_{CONNECTION.upper()}"])
     while True:
-        job = requests.get(f"{connection['host']}/v2/jobs/{job_id}", headers={"X-API-Key": connection["password"]}).json()
+        job = requests.get(
+            f"{connection['host']}/v2/jobs/{job_id}", headers={"X-API-Key": connection["password"]}
+        ).json()
         if job["status"] in ("COMPLETED", "FAILED"):
             return time.time(), _epoch_seconds(job["completedAt"])
         time.sleep(POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""How long a picture holds a worker slot, in each way to wait."""
+"""How long an image holds a worker slot, in each way to wait."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ class TaskStart:
 
 
 def run(tasks: list[str], latency: float, scratch: Path) -> tuple[list[TaskStart], float]:
-    """Run tasks of ``dags/pictures.py`` to their end in one worker process; return also the seconds which that process lived.
+    """Run tasks of ``dags/images.py`` to their end in one worker process; return also the seconds
+    which that process lived.
 
-    :param latency: seconds that a picture takes.
+    :param latency: seconds that an image takes.
     :raises RuntimeError: a task failed.
     """
     seconds = scratch / "seconds"
@@ -72,19 +73,32 @@ def run(tasks: list[str], latency: float, scratch: Path) -> tuple[list[TaskStart
     starts = json.loads(done.stdout)
     code = [float(line) for line in seconds.read_text().split()]
     if len(code) != len(starts):
-        raise RuntimeError(f"tasks {', '.join(tasks)}: {len(starts)} starts, but {len(code)} of them reached the operator")
+        raise RuntimeError(
+            f"tasks {', '.join(tasks)}: {len(starts)} starts, but {len(code)} of them reached the operator"
+        )
     return [TaskStart(**one, code=inside) for one, inside in zip(starts, code, strict=True)], lived
 
 
 def report(latency: float, repeats: int, scratch: Path) -> str:
-    """Run a picture in every way, and return the table.
+    """Run an image in every way, and return the table.
 
-    :param latency: seconds that a picture takes.
-    :param repeats: how often the task that does nothing is started, by a worker that runs and by new ones.
+    :param latency: seconds that an image takes.
+    :param repeats: how often the task that does nothing is started, by a worker that runs and by
+        new ones.
     """
-    print(f"  empty tasks, and a picture of {latency:g} s in {len(WAYS)} ways", file=sys.stderr, flush=True)
-    starts, _ = run([EMPTY] * (1 + repeats) + [task for tasks in WAYS.values() for task in tasks], latency, scratch)
-    warm = median(start.seconds for start in starts[1 : 1 + repeats])  # the first of a worker is not like the others
+    print(
+        f"  empty tasks, and an image of {latency:g} s in {len(WAYS)} ways",
+        file=sys.stderr,
+        flush=True,
+    )
+    starts, _ = run(
+        [EMPTY] * (1 + repeats) + [task for tasks in WAYS.values() for task in tasks],
+        latency,
+        scratch,
+    )
+    warm = median(
+        start.seconds for start in starts[1 : 1 + repeats]
+    )  # the first of a worker is not like the others
     lives = [run([EMPTY], latency, scratch) for _ in range(repeats)]
     cold = median(lived - (only.held - only.seconds) for (only,), lived in lives)
     rows = []
@@ -94,10 +108,12 @@ def report(latency: float, repeats: int, scratch: Path) -> str:
         held = sum(start.held for start in own)
         cells = (code, total - code, total, held, total + len(own) * (cold - warm))
         rows.append([label, number(len(own)), *(number(cell, 2) for cell in cells)])
-    late = [start.held - start.seconds for start in starts if start.held - start.seconds > NOTICED_LATE]
+    late = [
+        start.held - start.seconds for start in starts if start.held - start.seconds > NOTICED_LATE
+    ]
     notes = [
-        f"One picture of {latency:g} s. Worker seconds: from the worker's call of Airflow's `supervise_task()` until the task "
-        "reports its end, its deferral or its reschedule, summed over all starts of the picture's tasks. Waiting on the "
+        f"One image of {latency:g} s. Worker seconds: from the worker's call of Airflow's `supervise_task()` until the task "
+        "reports its end, its deferral or its reschedule, summed over all starts of the image's tasks. Waiting on the "
         "triggerer or for the next poke holds no slot and is not in it. The operator's code is the time in `execute()`, where a "
         "sensor pokes, and `execute_complete()`; the rest is the start: fork, imports, DAG file, reports.",
         f"A task that does nothing takes {warm:.2f} s, started by a worker that runs already, as LocalExecutor and "

@@ -1,7 +1,9 @@
-"""A campaign: every product for every channel, one mapped task per picture, then one task that receives them all.
+"""A campaign: every product for every channel, one mapped task per image, then one task that
+receives them all.
 
-Trigger it with other products and channels, and it makes other pictures. The last task fetches them into ``output_dir`` and
-writes ``manifest.json`` beside them: which prompt gave which file, from which job, for how many credits.
+Trigger it with other products and channels, and it makes other images. The last task fetches them
+into ``output_dir`` and writes ``manifest.json`` beside them: which prompt gave which file, from
+which job, for how many credits.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ with DAG(
 
     @task
     def plan(params: dict[str, Any]) -> list[dict[str, Any]]:
-        """One set of operator arguments per picture."""
+        """One set of operator arguments per image."""
         text = f'bold text reading "{params["headline"]}", {params["style"]}'
         return [
             {
@@ -42,11 +44,13 @@ with DAG(
             for channel, ratio in params["channels"].items()
         ]
 
-    images = FluxGenerateOperator.partial(task_id="images", poll_interval=1.0, retries=3).expand_kwargs(plan())
+    images = FluxGenerateOperator.partial(
+        task_id="images", poll_interval=1.0, retries=3
+    ).expand_kwargs(plan())
 
     @task
     def collect(images: list[dict[str, Any]], params: dict[str, Any]) -> str:
-        """Fetch all pictures and write the manifest; return the manifest's path."""
+        """Fetch all images and write the manifest; return the manifest's path."""
         folder = Path(params["output_dir"])
         hook = ApiframeHook()
         manifest = []

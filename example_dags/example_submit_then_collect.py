@@ -1,6 +1,8 @@
-"""Submit now, collect later: the first task only orders the picture, a sensor waits for it, the next task reads the links.
+"""Submit now, collect later: the first task only orders the image, a sensor waits for it, the next
+task reads the links.
 
-Between the two the DAG can do other work, and the sensor can be retried as often as needed: looking at a job is free.
+Between the two the DAG can do other work, and the sensor can be retried as often as needed: looking
+at a job is free.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
 
-with DAG("example_submit_then_collect", schedule=None, tags=["example", "apiframe"], doc_md=__doc__):
+with DAG(
+    "example_submit_then_collect", schedule=None, tags=["example", "apiframe"], doc_md=__doc__
+):
     submit = FluxGenerateOperator(
         task_id="submit",
         prompt="A tidy shop window at dusk, warm light, 35mm photograph",
@@ -29,6 +33,6 @@ with DAG("example_submit_then_collect", schedule=None, tags=["example", "apifram
 
     @task
     def use(image_urls: list[str], credit_cost: float | None) -> None:
-        print(f"{len(image_urls)} picture(s) for {credit_cost} credits: {', '.join(image_urls)}")
+        print(f"{len(image_urls)} image(s) for {credit_cost} credits: {', '.join(image_urls)}")
 
     use(collect.output["image_urls"], collect.output["credit_cost"])

@@ -1,6 +1,7 @@
-"""``make demo``: run the marketing example for real and leave the pictures in ``demo-output/``.
+"""``make demo``: run the marketing example for real and leave the images in ``demo-output/``.
 
-Without APIFRAME_API_KEY the sandbox plays Apiframe and nothing is paid; with it the pictures are real and cost credits.
+Without APIFRAME_API_KEY the sandbox plays Apiframe and nothing is paid; with it the images are real
+and cost credits.
 """
 
 from __future__ import annotations
@@ -21,23 +22,29 @@ from PIL import Image, ImageDraw, ImageFont
 
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.errors import ApiframeError
-from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL, ClientSettings, checked_base_url
+from airflow_provider_apiframe.api.settings import (
+    DEFAULT_BASE_URL,
+    ClientSettings,
+    checked_base_url,
+)
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "demo-output"
 LOG = OUTPUT / "airflow.log"
-AIRFLOW_HOME = Path(sys.prefix) / "airflow-demo"  # gone, database and all, when the environment is made anew
+AIRFLOW_HOME = (
+    Path(sys.prefix) / "airflow-demo"
+)  # gone, database and all, when the environment is made anew
 AIRFLOW = [sys.executable, "-m", "airflow"]
 DAG_ID = "example_marketing_assets"
 
-SANDBOX_LATENCY = 0.8  # seconds per picture; Flux itself takes about 15
+SANDBOX_LATENCY = 0.8  # seconds per image; Flux itself takes about 15
 ACCEPTED = re.compile(r"Apiframe accepted job (\S+)")
 DELIVERED = re.compile(r"Job (\S+) gave (\S+) for (\S+) credits")
 
 
 def main() -> int:
-    """Run the demo; 0 if all pictures were made."""
+    """Run the demo; 0 if all images were made."""
     started = time.monotonic()
     with apiframe() as settings:
         with ApiframeClient(settings) as client:
@@ -50,20 +57,24 @@ def main() -> int:
             prepared = AIRFLOW_HOME / "prepared"
             if not prepared.exists():
                 say(started, "preparing Airflow's database")
-                subprocess.run([*AIRFLOW, "db", "migrate"], env=environment, stdout=log, stderr=log, check=True)
+                subprocess.run(
+                    [*AIRFLOW, "db", "migrate"], env=environment, stdout=log, stderr=log, check=True
+                )
                 prepared.touch()
             say(started, f"airflow dags test {DAG_ID}")
             code = run_dag(environment, log, started)
     if code:
         print(f"\nThe DAG run failed. Airflow's log: {LOG}", file=sys.stderr)
         return code
-    pictures = json.loads((OUTPUT / "manifest.json").read_text())
-    sheet = contact_sheet(pictures)
-    credits = sum(picture["credit_cost"] or 0 for picture in pictures)
-    print(f"\n{len(pictures)} pictures in {time.monotonic() - started:.0f} s for {credits} credits:")
-    for picture in pictures:
-        print(f"  {OUTPUT.name}/{picture['file']}  {picture['bytes'] / 1024:.0f} KB  {picture['prompt']}")
-    print(f"\nLook at {sheet.relative_to(ROOT)} (manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})")
+    images = json.loads((OUTPUT / "manifest.json").read_text())
+    sheet = contact_sheet(images)
+    credits = sum(image["credit_cost"] or 0 for image in images)
+    print(f"\n{len(images)} images in {time.monotonic() - started:.0f} s for {credits} credits:")
+    for image in images:
+        print(f"  {OUTPUT.name}/{image['file']}  {image['bytes'] / 1024:.0f} KB  {image['prompt']}")
+    print(
+        f"\nLook at {sheet.relative_to(ROOT)} (manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})"
+    )
     return 0
 
 
@@ -72,7 +83,7 @@ def apiframe() -> Iterator[ClientSettings]:
     """Yield how to reach the API: the real one if there is a key for it, the sandbox otherwise."""
     if key := os.environ.get("APIFRAME_API_KEY"):
         base_url = checked_base_url(os.environ.get("APIFRAME_BASE_URL", DEFAULT_BASE_URL))
-        print(f"APIFRAME_API_KEY is set: the pictures are made by {base_url} and COST CREDITS.")
+        print(f"APIFRAME_API_KEY is set: the images are made by {base_url} and COST CREDITS.")
         yield ClientSettings(key, base_url=base_url, name="APIFRAME_API_KEY")
     else:
         print("APIFRAME_API_KEY is not set: the sandbox plays Apiframe, nothing is paid.")
@@ -82,7 +93,11 @@ def apiframe() -> Iterator[ClientSettings]:
 
 def airflow_environment(settings: ClientSettings) -> dict[str, str]:
     """Return an environment in which Airflow knows only this demo."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "_AIRFLOW"))
+    }
     connection = {"conn_type": "apiframe", "password": settings.api_key, "host": settings.base_url}
     return own | {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
@@ -95,10 +110,12 @@ def airflow_environment(settings: ClientSettings) -> dict[str, str]:
 
 
 def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
-    """Run the DAG, print a line whenever a picture is ordered or done, and return Airflow's exit code."""
+    """Run the DAG, print a line whenever an image is ordered or done, and return Airflow's exit code."""
     conf = json.dumps({"output_dir": str(OUTPUT)})
     command = [*AIRFLOW, "dags", "test", DAG_ID, "--conf", conf]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     done = 0
     assert process.stdout is not None
     for line in process.stdout:
@@ -107,7 +124,7 @@ def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
             say(started, f"job {match[1]} accepted")
         elif match := DELIVERED.search(line):
             done += 1
-            say(started, f"picture {done} is ready ({match[3]} credits)")
+            say(started, f"image {done} is ready ({match[3]} credits)")
     return process.wait()
 
 
@@ -116,26 +133,33 @@ def say(started: float, text: str) -> None:
     print(f"  {time.monotonic() - started:5.1f} s  {text}", flush=True)
 
 
-def contact_sheet(pictures: list[dict[str, str]]) -> Path:
-    """Put all pictures on one sheet, with their prompts below."""
-    cell, caption, gap, columns = 360, 54, 16, min(3, len(pictures))
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (gap + columns * (cell + gap), gap + rows * (cell + caption + gap)), "#f4f1ec")
+def contact_sheet(images: list[dict[str, str]]) -> Path:
+    """Put all images on one sheet, with their prompts below."""
+    cell, caption, gap, columns = 360, 54, 16, min(3, len(images))
+    rows = -(-len(images) // columns)
+    sheet = Image.new(
+        "RGB", (gap + columns * (cell + gap), gap + rows * (cell + caption + gap)), "#f4f1ec"
+    )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         left = gap + index % columns * (cell + gap)
         top = gap + index // columns * (cell + caption + gap)
-        with Image.open(OUTPUT / picture["file"]) as image:
+        with Image.open(OUTPUT / image["file"]) as image:
             image.thumbnail((cell, cell))
-            sheet.paste(image.convert("RGB"), (left + (cell - image.width) // 2, top + (cell - image.height) // 2))
-        for number, text in enumerate(wrapped(picture["prompt"], draw, font, cell)[:3]):
+            sheet.paste(
+                image.convert("RGB"),
+                (left + (cell - image.width) // 2, top + (cell - image.height) // 2),
+            )
+        for number, text in enumerate(wrapped(image["prompt"], draw, font, cell)[:3]):
             draw.text((left, top + cell + 4 + number * 16), text, fill="#333333", font=font)
     path = OUTPUT / "contact-sheet.png"
     sheet.save(path)
     return path
 
 
-def wrapped(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrapped(
+    text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int
+) -> list[str]:
     """Break *text* into lines that fit into *width* pixels."""
     lines = [""]
     for word in text.split():

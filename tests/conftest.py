@@ -24,12 +24,18 @@ hypothesis.settings.load_profile("tests")
 
 PACKAGE = Path(str(importlib.util.find_spec("airflow_provider_apiframe").origin)).parent  # type: ignore[union-attr]
 # In the wheel the examples are inside the package, in the source tree beside it.
-EXAMPLES = next(folder for folder in (PACKAGE / "example_dags", PACKAGE.parent / "example_dags") if folder.is_dir())
+EXAMPLES = next(
+    folder
+    for folder in (PACKAGE / "example_dags", PACKAGE.parent / "example_dags")
+    if folder.is_dir()
+)
 
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="apiframe-tests-"))
 atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
 
-for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
+for name in [
+    name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+]:
     del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
@@ -37,7 +43,8 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
 }
-# One folder for the examples and for the DAGs the tests write: Airflow 3 runs only what lies in its DAGs folder.
+# One folder for the examples and for the DAGs the tests write: Airflow 3 runs only what lies in its
+# DAGs folder.
 (AIRFLOW_HOME / "dags").mkdir()
 for example in EXAMPLES.glob("*.py"):
     shutil.copy(example, AIRFLOW_HOME / "dags")
@@ -74,7 +81,9 @@ def connect(monkeypatch: pytest.MonkeyPatch):
     """Call it to set the connection ``apiframe_default`` through its environment variable."""
 
     def connect(**fields: object) -> None:
-        monkeypatch.setenv("AIRFLOW_CONN_APIFRAME_DEFAULT", json.dumps({"conn_type": "apiframe", **fields}))
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_APIFRAME_DEFAULT", json.dumps({"conn_type": "apiframe", **fields})
+        )
 
     return connect
 

@@ -1,4 +1,7 @@
-"""AsyncApiframeClient: the protocol over ``httpx``. The twin of ``client.py``; they differ in ``await`` only."""
+"""AsyncApiframeClient: the protocol over ``httpx``.
+
+The twin of ``client.py``; they differ in ``await`` only.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,22 @@ import anyio
 import httpx
 import tenacity
 
-from airflow_provider_apiframe.api.answers import Response
+from airflow_provider_apiframe.api.endpoints import Call, Protocol
 from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
-from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
-from airflow_provider_apiframe.api.pacing import Durations
-from airflow_provider_apiframe.api.protocol import Call, Protocol
-from airflow_provider_apiframe.api.schedule import Schedule
+from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.responses import Response
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
-from airflow_provider_apiframe.api.waiting import Wait
+from airflow_provider_apiframe.polling.rate_limit import Durations
+from airflow_provider_apiframe.polling.schedule import Schedule
+from airflow_provider_apiframe.polling.wait import Wait
 
 T = TypeVar("T")
 
 
 class AsyncApiframeClient:
-    """Apiframe's API for an event loop. Every method raises an ``ApiframeError`` from ``errors.py`` when it fails.
+    """Apiframe's API for an event loop. Every method raises an ``ApiframeError`` from ``errors.py``
+    when it fails.
 
     :param settings: API key, base URL and limits.
     :param sleep: waits the given seconds between repeats and polls.
@@ -46,33 +51,52 @@ class AsyncApiframeClient:
         self._clock = clock
         self._durations = Durations()
         self.settings = settings
-        verify = ssl.create_default_context(cafile=settings.verify) if isinstance(settings.verify, str) else settings.verify
+        verify = (
+            ssl.create_default_context(cafile=settings.verify)
+            if isinstance(settings.verify, str)
+            else settings.verify
+        )
         # This machine is reached directly: through a proxy the key would leave it, unencrypted.
         direct = is_loopback(urlsplit(settings.base_url).hostname)
-        self._client = httpx.AsyncClient(timeout=settings.timeout, verify=verify, follow_redirects=False, trust_env=not direct)
+        self._client = httpx.AsyncClient(
+            timeout=settings.timeout, verify=verify, follow_redirects=False, trust_env=not direct
+        )
 
     @staticmethod
     def load() -> None:
-        """Load what httpx would load at its first request, on the event loop. Call it on a thread."""
+        """Load what httpx would load at its first request, on the event loop.
+
+        Call it on a thread.
+        """
         anyio.run(anyio.sleep, 0)
 
     async def __aenter__(self) -> AsyncApiframeClient:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def generate(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
-        """Submit one picture; costs credits. Refused for its spelling alone, it is said once more in the other dialect."""
+    async def generate(
+        self, request: GenerateRequest, idempotency_key: str | None = None
+    ) -> JobAccepted:
+        """Submit one image; costs credits.
+
+        Refused for its spelling alone, it is said once more in the other dialect.
+        """
         call = self._protocol.generate(request, idempotency_key)
         try:
             return await self._send(call)
         except (InvalidRequestError, ConflictError) as error:
-            for other in self._protocol.other_spellings(call, error):
+            for other in self._protocol.alternative_spellings(call, error):
                 with suppress(InvalidRequestError, ConflictError):
                     return await self._send(other)
             raise
@@ -80,13 +104,15 @@ class AsyncApiframeClient:
     async def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
         """Return the job as it is now.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        :param repeats: repeat after a transient error; False makes it one request, for callers that
+            ask again anyway.
         """
         call = self._protocol.job(job_id)
         return await self._send(call) if repeats else await self._send_once(call)
 
     async def wait_for_job(self, wait: Wait) -> Job:
-        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.
+        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden
+        out until the deadline.
 
         :raises JobTimeoutError: not finished at the deadline.
         """
@@ -120,12 +146,18 @@ class AsyncApiframeClient:
         return (await self._send(self._protocol.models(modality=modality))).models
 
     async def _send(self, call: Call[T]) -> T:
-        return await tenacity.AsyncRetrying(sleep=self._sleep, **self._protocol.retrying(call))(self._send_once, call)
+        return await tenacity.AsyncRetrying(sleep=self._sleep, **self._protocol.retrying(call))(
+            self._send_once, call
+        )
 
     async def _send_once(self, call: Call[T]) -> T:
         request = call.request
         try:
-            answer = await self._client.request(request.method, request.url, content=request.body, headers=request.headers)
+            answer = await self._client.request(
+                request.method, request.url, content=request.body, headers=request.headers
+            )
         except httpx.HTTPError as error:
-            raise self._protocol.no_answer(call, error, timed_out=isinstance(error, httpx.TimeoutException)) from None
+            raise self._protocol.connection_error(
+                call, error, timed_out=isinstance(error, httpx.TimeoutException)
+            ) from None
         return call.read(Response(answer.status_code, answer.headers, answer.content))

@@ -1,4 +1,7 @@
-"""ApiframeClient: the protocol over ``requests``. Its twin over ``httpx`` is in ``async_client.py``."""
+"""ApiframeClient: the protocol over ``requests``.
+
+Its twin over ``httpx`` is in ``async_client.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 
-from airflow_provider_apiframe.api.answers import Response
+from airflow_provider_apiframe.api.endpoints import API_KEY_HEADER, USER_AGENT, Call, Protocol
 from airflow_provider_apiframe.api.errors import ApiframeError, ConflictError, InvalidRequestError
-from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
-from airflow_provider_apiframe.api.pacing import Durations
-from airflow_provider_apiframe.api.protocol import API_KEY_HEADER, USER_AGENT, Call, Protocol
-from airflow_provider_apiframe.api.schedule import Schedule
+from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.responses import Response
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
-from airflow_provider_apiframe.api.waiting import Wait
+from airflow_provider_apiframe.polling.rate_limit import Durations
+from airflow_provider_apiframe.polling.schedule import Schedule
+from airflow_provider_apiframe.polling.wait import Wait
 
 T = TypeVar("T")
 
@@ -44,7 +48,9 @@ class ApiframeSession(requests.Session):
             request.headers[API_KEY_HEADER] = self._settings.api_key
         return request
 
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
         """Let a CA bundle of the connection win over REQUESTS_CA_BUNDLE; requests itself has it the other way round."""
         verify = self._settings.verify if verify is None else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
@@ -58,7 +64,9 @@ class ApiframeSession(requests.Session):
             return None
         return str(target) if target else None
 
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
         """Drop the API key when a redirect leads to another host; requests itself drops only ``Authorization``."""
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
         if _origin(prepared_request.url or "") != self._origin:
@@ -71,7 +79,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 class ApiframeClient:
-    """Apiframe's API, synchronously. Every method raises an ``ApiframeError`` from ``errors.py`` when it fails.
+    """Apiframe's API, synchronously. Every method raises an ``ApiframeError`` from ``errors.py``
+    when it fails.
 
     :param settings: API key, base URL and limits.
     :param sleep: waits the given seconds between repeats and polls.
@@ -94,7 +103,12 @@ class ApiframeClient:
     def __enter__(self) -> ApiframeClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,12 +116,15 @@ class ApiframeClient:
         self.session.close()
 
     def generate(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
-        """Submit one picture; costs credits. Refused for its spelling alone, it is said once more in the other dialect."""
+        """Submit one image; costs credits.
+
+        Refused for its spelling alone, it is said once more in the other dialect.
+        """
         call = self._protocol.generate(request, idempotency_key)
         try:
             return self._send(call)
         except (InvalidRequestError, ConflictError) as error:
-            for other in self._protocol.other_spellings(call, error):
+            for other in self._protocol.alternative_spellings(call, error):
                 with suppress(InvalidRequestError, ConflictError):
                     return self._send(other)
             raise
@@ -115,13 +132,15 @@ class ApiframeClient:
     def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
         """Return the job as it is now.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        :param repeats: repeat after a transient error; False makes it one request, for callers that
+            ask again anyway.
         """
         call = self._protocol.job(job_id)
         return self._send(call) if repeats else self._send_once(call)
 
     def wait_for_job(self, wait: Wait) -> Job:
-        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden out until the deadline.
+        """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden
+        out until the deadline.
 
         :raises JobTimeoutError: not finished at the deadline.
         """
@@ -170,6 +189,10 @@ class ApiframeClient:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            cause = getattr(error.args[0] if error.args else None, "reason", error)  # urllib3 wraps it in talk of its retries
-            raise self._protocol.no_answer(call, cause, timed_out=isinstance(error, requests.Timeout)) from None
+            cause = getattr(
+                error.args[0] if error.args else None, "reason", error
+            )  # urllib3 wraps it in talk of its retries
+            raise self._protocol.connection_error(
+                call, cause, timed_out=isinstance(error, requests.Timeout)
+            ) from None
         return call.read(Response(answer.status_code, answer.headers, answer.content))

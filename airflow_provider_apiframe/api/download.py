@@ -1,6 +1,7 @@
-"""Fetching a picture: streamed, whole or not at all, and never with the API key.
+"""Fetching an image: streamed, whole or not at all, and never with the API key.
 
-The links point at the vendor's CDN, another host than the API. The CDN refuses clients without a product-style User-Agent.
+The links point at the vendor's CDN, another host than the API. The CDN refuses clients without a
+product-style User-Agent.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from urllib.parse import unquote, urlsplit
 import requests
 import tenacity
 
+from airflow_provider_apiframe.api.endpoints import USER_AGENT, retry_backoff
 from airflow_provider_apiframe.api.errors import DownloadError
-from airflow_provider_apiframe.api.protocol import USER_AGENT, pause_after
 from airflow_provider_apiframe.api.settings import is_loopback
 
 MAX_BYTES = 100 * 1024 * 1024
-"""Size cap. A 4 MP picture has about 12 MB as PNG; a link that gives more than 100 MB is not a picture of ours."""
+"""Size cap.
+
+A 4 MP image has about 12 MB as PNG; a link that gives more than 100 MB is not an image of ours.
+"""
 
 _CHUNK = 64 * 1024
 _HEAD = 12  # bytes that tell the type
@@ -33,7 +37,7 @@ _HEAD = 12  # bytes that tell the type
 
 @dataclass(frozen=True)
 class DownloadedImage:
-    """A picture on disk: where it is, its type by its first bytes, its size in bytes, and the SHA-256 of its bytes in hex."""
+    """An image on disk: where it is, its type by its first bytes, its size in bytes, and the SHA-256 of its bytes in hex."""
 
     path: Path
     content_type: str
@@ -62,22 +66,26 @@ def download(
     max_bytes: int = MAX_BYTES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DownloadedImage:
-    """Fetch the picture behind *url* into *target*.
+    """Fetch the image behind *url* into *target*.
 
     :param url: http(s) link to a PNG, JPEG or WebP.
-    :param target: a file, written under exactly this name; or a folder (one that exists, or a path ending in "/"), where the
-        picture gets the link's name with the extension of its true type. An existing file is replaced.
+    :param target: a file, written under exactly this name; or a folder (one that exists, or a path
+        ending in "/"), where the image gets the link's name with the extension of its true type. An
+        existing file is replaced.
     :param timeout: seconds to wait for the connection and for each piece.
     :param max_retries: how often a lost connection, a short read, 408, 429 or 5xx is tried again.
     :param verify: as in ``requests``.
     :param max_bytes: size cap in bytes.
     :param sleep: waits the given seconds between repeats.
-    :raises DownloadError: the link is dead, gives something that is no picture, or could not be read whole. *target* is
-        untouched: bytes go to a temporary file beside it, which is renamed when it is complete.
+    :raises DownloadError: the link is dead, gives something that is no image, or could not be read
+        whole. *target* is untouched: bytes go to a temporary file beside it, which is renamed when
+        it is complete.
     """
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, DownloadError) and error.transient),
-        wait=lambda state: pause_after(state.attempt_number, None),
+        retry=tenacity.retry_if_exception(
+            lambda error: isinstance(error, DownloadError) and error.transient
+        ),
+        wait=lambda state: retry_backoff(state.attempt_number, None),
         stop=tenacity.stop_after_attempt(max_retries + 1),
         sleep=sleep,
         reraise=True,
@@ -97,16 +105,25 @@ def _download_once(
         for chunk in response.iter_content(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
-                raise DownloadError(f"{shown} gives more than {max_bytes} bytes; stopped", transient=False)
+                raise DownloadError(
+                    f"{shown} gives more than {max_bytes} bytes; stopped", transient=False
+                )
             head = (head + chunk)[:_HEAD] if len(head) < _HEAD else head
             digest.update(chunk)
             file.write(chunk)
         promised = response.headers.get("Content-Length", "")
-        if promised.isdigit() and "Content-Encoding" not in response.headers and int(promised) != size:
+        if (
+            promised.isdigit()
+            and "Content-Encoding" not in response.headers
+            and int(promised) != size
+        ):
             raise DownloadError(f"{shown} gave {size} of {promised} bytes", transient=True)
         kind = image_type(head)
         if kind is None:
-            raise DownloadError(f"{shown} gave {size} bytes that are no PNG, JPEG or WebP: {head!r}...", transient=False)
+            raise DownloadError(
+                f"{shown} gave {size} bytes that are no PNG, JPEG or WebP: {head!r}...",
+                transient=False,
+            )
         content_type, extension = kind
         path = folder / _file_name(url, extension) if is_folder else Path(target)
         file.flush()
@@ -125,18 +142,32 @@ def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests
         headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
         with requests.Session() as session:
             session.trust_env = not is_loopback(host)  # this machine is reached without a proxy
-            with session.get(url, headers=headers, stream=True, timeout=timeout, verify=verify) as response:
+            with session.get(
+                url, headers=headers, stream=True, timeout=timeout, verify=verify
+            ) as response:
                 status = response.status_code
                 if status >= 400:
-                    gone = " The link has expired or the picture is gone." if status in (403, 404, 410) else ""
+                    gone = (
+                        " The link has expired or the image is gone."
+                        if status in (403, 404, 410)
+                        else ""
+                    )
                     transient = status in (408, 429) or status >= 500
-                    raise DownloadError(f"{shown} answered {status}.{gone}", transient=transient, status_code=status)
+                    raise DownloadError(
+                        f"{shown} answered {status}.{gone}", transient=transient, status_code=status
+                    )
                 yield response
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+    ):
         raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
     except requests.RequestException as error:
         # The library's own text repeats the URL, query and all: a signed link is a secret.
-        raise DownloadError(f"{shown} could not be read: {type(error).__name__}", transient=True) from None
+        raise DownloadError(
+            f"{shown} could not be read: {type(error).__name__}", transient=True
+        ) from None
 
 
 @contextmanager

@@ -1,28 +1,26 @@
 """Everything that can go wrong with Apiframe, as one tree.
 
-    ApiframeError
-    ├── ConfigurationError           the connection cannot be used as it is written
-    ├── InvalidRequestError          a parameter is wrong (found here, or answered with 400); also a ValueError
-    ├── AuthenticationError          401: the API key is missing, wrong or revoked
-    ├── PermissionDeniedError        403: the API key is inactive or may not do this
-    ├── BlockedByProxyError          403 without JSON: the vendor's proxy refused the client, not the key
-    ├── InsufficientCreditsError     402: the team's balance is too low
-    ├── NotFoundError                404: no such job, or another user's
-    ├── ConflictError                409: the idempotency key was used with another body
-    ├── BudgetExceededError          the picture may cost more than its limit, or than the team has; nothing was sent
-    ├── RequestRefusedError          any other 4xx, or a redirect
-    ├── RateLimitedError             429                                   (transient)
-    ├── ServiceUnavailableError      408 and 5xx                           (transient)
-    ├── ConnectionFailedError        no answer: network, TLS, timeout      (transient)
-    ├── UnusableAnswerError          an answer came, but not what the API promises; keeps job id and raw answer (transient or not)
-    ├── DownloadError                a picture could not be fetched
-    └── JobError                     the job itself; keeps the job id
-        ├── JobFailedError           FAILED, refunded by the vendor        (transient or not: see job_failures.py)
-        ├── JobCancelledError        CANCELLED                             (transient)
-        └── JobTimeoutError          still unfinished at the deadline      (transient)
+    ApiframeError ├── ConfigurationError           the connection cannot be used as it is written
+    ├── InvalidRequestError          a parameter is wrong (found here, or answered with 400); also a
+    ValueError ├── AuthenticationError          401: the API key is missing, wrong or revoked ├──
+    PermissionDeniedError        403: the API key is inactive or may not do this ├──
+    BlockedByProxyError          403 without JSON: the vendor's proxy refused the client, not the
+    key ├── InsufficientCreditsError     402: the team's balance is too low ├── NotFoundError
+    404: no such job, or another user's ├── ConflictError                409: the idempotency key
+    was used with another body ├── BudgetExceededError          the image may cost more than its
+    limit, or than the team has; nothing was sent ├── RequestRefusedError          any other 4xx, or
+    a redirect ├── RateLimitedError             429                                   (transient)
+    ├── ServiceUnavailableError      408 and 5xx                           (transient) ├──
+    ConnectionFailedError        no answer: network, TLS, timeout      (transient) ├──
+    UnexpectedResponseError          an answer came, but not what the API promises; keeps job id and
+    raw answer (transient or not) ├── DownloadError                an image could not be fetched └──
+    JobError                     the job itself; keeps the job id
+        ├── JobFailedError           FAILED, refunded by the vendor        (transient or not: see
+        job_failures.py) ├── JobCancelledError        CANCELLED
+        (transient) └── JobTimeoutError          still unfinished at the deadline      (transient)
 
-``transient`` says whether trying the same thing again later can help. Texts are for people: what was wrong, with which value,
-what to do next. None of them contains the API key.
+``transient`` says whether trying the same thing again later can help. Texts are for people: what
+was wrong, with which value, what to do next. None of them contains the API key.
 """
 
 from __future__ import annotations
@@ -62,13 +60,17 @@ class ApiframeError(Exception):
 
 
 class ConfigurationError(ApiframeError):
-    """The connection (API key, base URL, extras) cannot be used as it is written. Nothing was sent."""
+    """The connection (API key, base URL, extras) cannot be used as it is written.
+
+    Nothing was sent.
+    """
 
 
 class InvalidRequestError(ApiframeError, ValueError):
     """A parameter is wrong. Nothing was paid.
 
-    :ivar fields: wrong parameters, name -> reasons. From a 400 the names are the API's paths, e.g. ``fluxParams.steps``.
+    :ivar fields: wrong parameters, name -> reasons. From a 400 the names are the API's paths, e.g.
+        ``fluxParams.steps``.
     """
 
     def __init__(
@@ -92,7 +94,10 @@ class PermissionDeniedError(ApiframeError):
 
 
 class BlockedByProxyError(ApiframeError):
-    """403 that does not come from the API: the proxy before it refused this client. The key was not looked at."""
+    """403 that does not come from the API: the proxy before it refused this client.
+
+    The key was not looked at.
+    """
 
 
 class InsufficientCreditsError(ApiframeError):
@@ -124,7 +129,10 @@ class ConflictError(ApiframeError):
 
 
 class BudgetExceededError(ApiframeError):
-    """The picture may cost more than it is allowed to, or than the team has. Nothing was submitted."""
+    """The image may cost more than it is allowed to, or than the team has.
+
+    Nothing was submitted.
+    """
 
 
 class RequestRefusedError(ApiframeError):
@@ -139,7 +147,9 @@ class RateLimitedError(ApiframeError):
 
     transient = True
 
-    def __init__(self, message: str, *, retry_after: float | None = None, request_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, request_id: str | None = None
+    ) -> None:
         super().__init__(message, status_code=429, request_id=request_id)
         self.retry_after = retry_after
 
@@ -170,11 +180,11 @@ class ConnectionFailedError(ApiframeError):
     transient = True
 
 
-class UnusableAnswerError(ApiframeError):
+class UnexpectedResponseError(ApiframeError):
     """An answer came, but not what the API promises. Something may have been paid.
 
-    ``transient`` is set per instance: asking again costs nothing with a GET or an idempotency key, and a proxy's page in place of
-    an answer passes. A finished job without a picture stays as it is.
+    ``transient`` is set per instance: asking again costs nothing with a GET or an idempotency key,
+    and a proxy's page in place of an answer passes. A finished job without an image stays as it is.
 
     :ivar raw: the answer's text, cut to 2,000 characters, with the API key blotted out.
     """
@@ -195,7 +205,10 @@ class UnusableAnswerError(ApiframeError):
 
 
 class DownloadError(ApiframeError):
-    """A picture could not be fetched whole. ``transient`` is set per instance: a short read is, a dead link is not."""
+    """An image could not be fetched whole.
+
+    ``transient`` is set per instance: a short read is, a dead link is not.
+    """
 
     def __init__(self, message: str, *, transient: bool, status_code: int | None = None) -> None:
         super().__init__(message, status_code=status_code)
@@ -203,13 +216,14 @@ class DownloadError(ApiframeError):
 
 
 class JobError(ApiframeError):
-    """The job was accepted but gave no picture. ``job_id`` is always set."""
+    """The job was accepted but gave no image. ``job_id`` is always set."""
 
     job_id: str
 
 
 class JobFailedError(JobError):
-    """The job ended FAILED; the vendor refunds it. ``transient`` is set per instance, from the vendor's text.
+    """The job ended FAILED; the vendor refunds it. ``transient`` is set per instance, from the
+    vendor's text.
 
     :ivar kind: "no_capacity", "refused_content", "invalid_request" or "unknown".
     """
@@ -227,6 +241,9 @@ class JobCancelledError(JobError):
 
 
 class JobTimeoutError(JobError):
-    """The job was not finished at the deadline. It goes on, and its picture can still be collected by its id."""
+    """The job was not finished at the deadline.
+
+    It goes on, and its image can still be collected by its id.
+    """
 
     transient = True

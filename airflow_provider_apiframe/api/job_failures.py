@@ -1,8 +1,9 @@
 """Why a job FAILED, read from the vendor's free text: one table.
 
-Many models run at other companies, whose texts come through as they are, so a text is matched by what such texts have in common.
-The first row that matches counts. A failed job is refunded: taking a permanent failure for a transient one costs some retries
-and no credits, the reverse costs a picture. So an unknown text is transient, and words of a passing trouble are looked for first.
+Many models run at other companies, whose texts come through as they are, so a text is matched by
+what such texts have in common. The first row that matches counts. A failed job is refunded: taking
+a permanent failure for a transient one costs some retries and no credits, the reverse costs an
+image. So an unknown text is transient, and words of a passing trouble are looked for first.
 """
 
 from __future__ import annotations
@@ -53,9 +54,14 @@ FAILURES = (
     ),
 )
 
-UNKNOWN_FAILURE = FailureRule("unknown", "", transient=True, advice="A retry of the task that submitted it makes a new one.")
+UNKNOWN_FAILURE = FailureRule(
+    "unknown", "", transient=True, advice="A retry of the task that submitted it makes a new one."
+)
 
 
-def failure_in(text: str | None) -> FailureRule:
+def classify_failure(text: str | None) -> FailureRule:
     """Return the first row whose pattern is in the vendor's *text*; ``UNKNOWN_FAILURE`` when none is."""
-    return next((rule for rule in FAILURES if text and re.search(rule.pattern, text, re.IGNORECASE)), UNKNOWN_FAILURE)
+    return next(
+        (rule for rule in FAILURES if text and re.search(rule.pattern, text, re.IGNORECASE)),
+        UNKNOWN_FAILURE,
+    )

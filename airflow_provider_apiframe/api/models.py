@@ -1,8 +1,7 @@
-"""What goes to Apiframe and what comes back, as values.
+"""What comes back from Apiframe, as values.
 
-Requests are strict: every wrong parameter is named, with its value and what is allowed, before anything is sent. Answers are
-lenient: unknown fields are ignored and optional ones may be missing, because the API grows and a paid picture must not be lost
-to a strict reader.
+Responses are read leniently: unknown fields are ignored and optional ones may be missing, because
+the API grows and a paid image must not be lost to a strict reader.
 """
 
 from __future__ import annotations
@@ -23,85 +22,21 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_apiframe.api.catalog import DEFAULT_MODEL
-from airflow_provider_apiframe.api.checks import (
-    WebhookEvent,
-    check_model,
-    check_prompt,
-    check_webhook_events,
-    check_webhook_pair,
-    check_webhook_url,
-    flux_params_mapping,
-)
 from airflow_provider_apiframe.api.errors import (
     JobCancelledError,
     JobFailedError,
-    UnusableAnswerError,
+    UnexpectedResponseError,
 )
-from airflow_provider_apiframe.api.flux_params import FluxParams, shortened
-from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, failure_in
-
-__all__ = ["Account", "FluxParams", "GenerateRequest", "Job", "JobAccepted", "JobPage", "ModelInfo"]
+from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, classify_failure
+from airflow_provider_apiframe.api.params.flux import truncated_repr
 
 
-class GenerateRequest(BaseModel):
-    """One picture to make: the body of ``POST /v2/images/generate``. Made with :meth:`parse`, which checks it.
-
-    :param prompt: 1-2000 characters (UTF-16 units).
-    :param model: model id. The six Flux models get their own checks; another id gets the general ones only.
-    :param params: the ``fluxParams``.
-    :param webhook_url: http(s) URL the vendor calls when the job ends.
-    :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and failed.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prompt: str
-    model: str
-    params: FluxParams
-    webhook_url: str | None = None
-    webhook_events: tuple[WebhookEvent, ...] | None = None
-
-    @classmethod
-    def parse(
-        cls,
-        *,
-        prompt: Any,
-        model: Any = DEFAULT_MODEL,
-        flux_params: FluxParams | Mapping[str, Any] | str | None = None,
-        webhook_url: Any = None,
-        webhook_events: Any = None,
-    ) -> GenerateRequest:
-        """Check everything and return the request.
-
-        :raises InvalidRequestError: naming the parameter, its value and what is allowed. Nothing was sent.
-        """
-        model = check_model(model)
-        check_webhook_pair(webhook_url, webhook_events)
-        return cls(
-            prompt=check_prompt(prompt),
-            model=model,
-            params=FluxParams.parse(flux_params_mapping(flux_params), model=model),
-            webhook_url=None if webhook_url is None else check_webhook_url(webhook_url),
-            webhook_events=None if webhook_events is None else check_webhook_events(webhook_events),
-        )
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return the JSON body. What was not set is left out: the API refuses unknown keys and nulls."""
-        wire: dict[str, Any] = {"prompt": self.prompt, "model": self.model}
-        if params := self.params.to_wire():
-            wire["fluxParams"] = params
-        if self.webhook_url:
-            wire["webhookUrl"] = self.webhook_url
-        if self.webhook_events:
-            wire["webhookEvents"] = list(self.webhook_events)
-        return wire
-
-
-class _Answer(BaseModel):
+class _Response(BaseModel):
     """What the API answers: camelCase keys, unknown ones ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -112,26 +47,29 @@ def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 _NonEmpty = Annotated[str, Field(min_length=1)]
-_Status = Annotated[str, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)]
-# Optional parts never make a whole answer unreadable: text in another form is kept as text, a number that is none is None.
+_Status = Annotated[
+    str, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+]
+# Optional parts never make a whole answer unreadable: text in another form is kept as text, a
+# number that is none is None.
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
 _Flag = Annotated[bool | None, WrapValidator(_or_none)]
 
 
-class JobAccepted(_Answer):
+class JobAccepted(_Response):
     """The answer to a submit: the job's id and its status, usually "QUEUED"; a repeat may give a later one."""
 
     job_id: _NonEmpty
     status: Annotated[_Status, BeforeValidator(lambda value: value or "QUEUED")] = "QUEUED"
 
 
-class Job(_Answer):
+class Job(_Response):
     """One generation job (OpenAPI ``Job``).
 
-    ``status`` is upper case; one this version does not know counts as not finished. Times are ISO 8601 text as received.
-    ``credit_cost`` is what was charged: 0 after a refund, None when the API did not say. ``input`` is the request as the API
-    noted it; pages of jobs leave it out.
+    ``status`` is upper case; one this version does not know counts as not finished. Times are ISO
+    8601 text as received. ``credit_cost`` is what was charged: 0 after a refund, None when the API
+    did not say. ``input`` is the request as the API noted it; pages of jobs leave it out.
     """
 
     id: _NonEmpty
@@ -148,7 +86,7 @@ class Job(_Answer):
 
     @property
     def dead(self) -> bool:
-        """Whether it ended without a picture: FAILED or CANCELLED."""
+        """Whether it ended without an image: FAILED or CANCELLED."""
         return self.status in ("FAILED", "CANCELLED")
 
     @property
@@ -159,12 +97,12 @@ class Job(_Answer):
     @property
     def created(self) -> datetime | None:
         """When the API says that it was created; None when it does not say, or says it without a time zone."""
-        return _moment(self.created_at)
+        return _parse_datetime(self.created_at)
 
     @property
     def completed(self) -> datetime | None:
         """When the API says that it ended, in whatever state; None when it does not say, or says it without a time zone."""
-        return _moment(self.completed_at)
+        return _parse_datetime(self.completed_at)
 
     @property
     def prompt(self) -> str | None:
@@ -181,18 +119,20 @@ class Job(_Answer):
 
     @property
     def image_urls(self) -> list[str]:
-        """The pictures' links, in order; empty when the result holds none that can be recognised."""
-        return _urls_in(self.result)
+        """The images' links, in order; empty when the result holds none that can be recognised."""
+        return _find_urls(self.result)
 
-    def require_pictures(self) -> Job:
-        """Return this job if it is COMPLETED with at least one picture.
+    def raise_for_status(self) -> Job:
+        """Return this job if it is COMPLETED with at least one image.
 
-        :raises JobFailedError: FAILED, with the vendor's text and what to do (see ``job_failures.py``).
+        :raises JobFailedError: FAILED, with the vendor's text and what to do (see
+            ``job_failures.py``).
         :raises JobCancelledError: CANCELLED.
-        :raises UnusableAnswerError: COMPLETED without a recognisable link; keeps the raw result, for it was paid for.
+        :raises UnexpectedResponseError: COMPLETED without a recognisable link; keeps the raw
+            result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason, rule = self.error or "the API gave no reason", failure_in(self.error)
+            reason, rule = self.error or "the API gave no reason", classify_failure(self.error)
             raise JobFailedError(
                 f"Apiframe job {self.id} FAILED: {reason.rstrip('.')}{self._charge()}. {rule.advice}",
                 job_id=self.id,
@@ -202,12 +142,13 @@ class Job(_Answer):
         if self.status == "CANCELLED":
             reason = f" ({self.error})" if self.error else ""
             raise JobCancelledError(
-                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}", job_id=self.id
+                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
+                job_id=self.id,
             )
         if not self.image_urls:
-            raw = shortened(self.result, 2000)
-            raise UnusableAnswerError(
-                f"Apiframe job {self.id} is {self.status}, but its result holds no link to a picture: {raw}. "
+            raw = truncated_repr(self.result, 2000)
+            raise UnexpectedResponseError(
+                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an image: {raw}. "
                 f"It was paid for: keep the job id and ask Apiframe's support.",
                 raw=raw,
                 job_id=self.id,
@@ -218,7 +159,7 @@ class Job(_Answer):
         return "" if self.credit_cost is None else f" (credits charged: {self.credit_cost})"
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_datetime(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
@@ -226,37 +167,41 @@ def _moment(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _urls_in(result: Any) -> list[str]:
+def _find_urls(result: Any) -> list[str]:
     """Find links in any of the forms seen: a bare URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
         return [result] if result.startswith(("https://", "http://")) else []
     if isinstance(result, list):
-        return [url for item in result for url in _urls_in(item)]
+        return [url for item in result for url in _find_urls(item)]
     if isinstance(result, Mapping):
         for key in ("images", "image", "imageUrl", "image_url", "url"):
-            if urls := _urls_in(result.get(key)):
+            if urls := _find_urls(result.get(key)):
                 return urls
     return []
 
 
-def _readable(jobs: Any) -> Any:
+def _skip_unreadable(jobs: Any) -> Any:
     if not isinstance(jobs, list):
         return jobs
-    return [read for job in jobs if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None]
+    return [
+        read
+        for job in jobs
+        if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None
+    ]
 
 
-class JobPage(_Answer):
+class JobPage(_Response):
     """One page of jobs, newest first. ``next_cursor`` asks for the page after it; None on the last.
 
     A job that cannot be read is left out: it must not hide the others.
     """
 
-    jobs: Annotated[list[Job], BeforeValidator(_readable)]
+    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable)]
     next_cursor: _Text = None
     has_more: _Flag = None
 
 
-class Team(_Answer):
+class Team(_Response):
     """The team that pays: credits belong to it, jobs to the user."""
 
     name: _Text = None
@@ -264,14 +209,14 @@ class Team(_Answer):
     credits: _Number = None
 
 
-class User(_Answer):
+class User(_Response):
     """The user a key belongs to."""
 
     email: _Text = None
     role: _Text = None
 
 
-class Account(_Answer):
+class Account(_Response):
     """Who asks: the answer of ``GET /v2/me``, which is free."""
 
     user: User | None = None
@@ -293,8 +238,11 @@ class Account(_Answer):
         return f"Connected to team {self.team.name or '(no name)'}{plan}: {credits} credits left"
 
 
-class ModelInfo(_Answer):
-    """One entry of the vendor's curated catalogue. Costs are credits; ``cost_min`` is a floor, not the price."""
+class ModelInfo(_Response):
+    """One entry of the vendor's curated catalogue.
+
+    Costs are credits; ``cost_min`` is a floor, not the price.
+    """
 
     id: _NonEmpty
     label: _Text = None
@@ -305,7 +253,7 @@ class ModelInfo(_Answer):
     pricing_mode: _Text = None
 
 
-class ModelList(_Answer):
+class ModelList(_Response):
     """The answer of ``GET /v2/models``."""
 
     models: list[ModelInfo]

@@ -50,23 +50,33 @@ def checked_api_key(api_key: str | None, *, name: str = "the Apiframe client") -
     """Return *api_key* without surrounding white space, if it can be sent as a header.
 
     :param name: what error texts call the configuration it comes from.
-    :raises ConfigurationError: if it is empty or holds characters that no key has. The text does not show it.
+    :raises ConfigurationError: if it is empty or holds characters that no key has. The text does
+        not show it.
     """
     key = (api_key or "").strip()
     if not key:
-        raise ConfigurationError(f"{name} has no API key. Put one from console.apiframe.ai into its password.")
+        raise ConfigurationError(
+            f"{name} has no API key. Put one from console.apiframe.ai into its password."
+        )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"{name}: the API key in the password holds spaces or characters that no key has.")
+        raise ConfigurationError(
+            f"{name}: the API key in the password holds spaces or characters that no key has."
+        )
     return key
 
 
-def checked_base_url(url: str, *, allow_http: bool = False, name: str = "the Apiframe client") -> str:
+def checked_base_url(
+    url: str, *, allow_http: bool = False, name: str = "the Apiframe client"
+) -> str:
     """Return *url* as ``scheme://host[:port]``.
 
-    :param url: with or without scheme; without one, https is taken, and http for this machine. A trailing ``/v2`` is dropped.
-    :param allow_http: accept http:// on a host other than this machine. The API key would travel unencrypted.
+    :param url: with or without scheme; without one, https is taken, and http for this machine. A
+        trailing ``/v2`` is dropped.
+    :param allow_http: accept http:// on a host other than this machine. The API key would travel
+        unencrypted.
     :param name: what the error texts call this configuration.
-    :raises ConfigurationError: another scheme, no host, http:// off this machine, or a host of the API's version 1.
+    :raises ConfigurationError: another scheme, no host, http:// off this machine, or a host of the
+        API's version 1.
     """
     text = url.strip()
     shown = without_keys(repr(url))
@@ -76,15 +86,25 @@ def checked_base_url(url: str, *, allow_http: bool = False, name: str = "the Api
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError(f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}") from None
+        raise ConfigurationError(
+            f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}"
+        ) from None
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
             f"{name}: the host must be a plain base URL such as {DEFAULT_BASE_URL}; the API key belongs in the password"
         )
-    if parts.scheme not in ("https", "http") or not host or any(character.isspace() for character in text):
-        raise ConfigurationError(f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}")
+    if (
+        parts.scheme not in ("https", "http")
+        or not host
+        or any(character.isspace() for character in text)
+    ):
+        raise ConfigurationError(
+            f"{name}: host={shown} is not an http(s) URL such as {DEFAULT_BASE_URL}"
+        )
     if parts.path.rstrip("/") not in ("", "/v2"):
-        raise ConfigurationError(f"{name}: host={shown} has a path; write scheme and host only, as in {DEFAULT_BASE_URL}")
+        raise ConfigurationError(
+            f"{name}: host={shown} has a path; write scheme and host only, as in {DEFAULT_BASE_URL}"
+        )
     if host in _V1_HOSTS:
         raise ConfigurationError(
             f"{name}: host={shown} is Apiframe's older API version 1; this provider speaks version 2 ({DEFAULT_BASE_URL})"

@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_apiframe import connection_form
 from airflow_provider_apiframe.api.errors import ApiframeError, ConfigurationError
-from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelInfo
-from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL, ClientSettings, checked_api_key, checked_base_url
-from airflow_provider_apiframe.api.waiting import Wait, checked_seconds
+from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
+from airflow_provider_apiframe.api.settings import (
+    DEFAULT_BASE_URL,
+    ClientSettings,
+    checked_api_key,
+    checked_base_url,
+)
+from airflow_provider_apiframe.hooks import connection as connection_form
+from airflow_provider_apiframe.polling.wait import Wait
 
 if TYPE_CHECKING:
     import requests
@@ -32,19 +38,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# requests and httpx are imported where they are used: DAG files import this module, and requests alone costs 0.2 s.
+# requests and httpx are imported where they are used: DAG files import this module, and requests
+# alone costs 0.2 s.
 
 
 class ApiframeHook(BaseHook):
     """Speaks to Apiframe with the API key of an Airflow connection.
 
-    Connection type ``apiframe``: the password is the API key, the host the base URL (empty: https://api.apiframe.ai); extras
-    ``timeout`` (seconds per request, 60), ``max_retries`` (4), ``verify`` (true, or the path of a CA bundle),
-    ``requests_per_minute`` (that each triggerer may make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read or
-    opened before the first use.
+    Connection type ``apiframe``: the password is the API key, the host the base URL (empty:
+    https://api.apiframe.ai); extras ``timeout`` (seconds per request, 60), ``max_retries`` (4),
+    ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that each triggerer may
+    make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read or opened before the
+    first use.
 
-    All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when they fail; its ``transient`` says
-    whether trying again later can help.
+    All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when
+    they fail; its ``transient`` says whether trying again later can help.
 
     :param apiframe_conn_id: id of the Airflow connection.
     """
@@ -74,11 +82,13 @@ class ApiframeHook(BaseHook):
 
         :raises ConfigurationError: the connection is missing or cannot be used as it is written.
         """
-        from airflow_provider_apiframe._compat import mask_secret
         from airflow_provider_apiframe.api.client import ApiframeClient
+        from airflow_provider_apiframe.version_compat import mask_secret
 
         with _hiding_the_connection(self.apiframe_conn_id):
-            settings = settings_from(self.get_connection(self.apiframe_conn_id), self.apiframe_conn_id)
+            settings = settings_from(
+                self.get_connection(self.apiframe_conn_id), self.apiframe_conn_id
+            )
         mask_secret(settings.api_key)
         return ApiframeClient(settings)
 
@@ -90,7 +100,9 @@ class ApiframeHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         with _hiding_the_connection(self.apiframe_conn_id):
-            return settings_from(await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id)
+            return settings_from(
+                await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id
+            )
 
     async def async_client(self) -> AsyncApiframeClient:
         """Return a new asynchronous client, without blocking the event loop. Close it after use.
@@ -100,15 +112,21 @@ class ApiframeHook(BaseHook):
         return await new_async_client(await self.async_settings())
 
     def get_conn(self) -> requests.Session:
-        """Return the ``requests.Session``. It adds the API key to requests to the API's host, and to no others."""
+        """Return the ``requests.Session``.
+
+        It adds the API key to requests to the API's host, and to no others.
+        """
         return self.client.session
 
-    def generate_image(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
-        """Submit one picture. Costs credits when it is accepted.
+    def generate_image(
+        self, request: GenerateRequest, idempotency_key: str | None = None
+    ) -> JobAccepted:
+        """Submit one image. Costs credits when it is accepted.
 
         :param request: from :meth:`GenerateRequest.parse`.
-        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours gives the same job and costs
-            nothing. Without one a random key is used, which covers the repeats within this call only.
+        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
+            gives the same job and costs nothing. Without one a random key is used, which covers the
+            repeats within this call only.
         :returns: the job's id and status.
         """
         return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
@@ -116,7 +134,8 @@ class ApiframeHook(BaseHook):
     def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
         """Return the job as it is now, in whatever state.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that ask again anyway.
+        :param repeats: repeat after a transient error; False makes it one request, for callers that
+            ask again anyway.
         """
         return self.client.get_job(job_id, repeats=repeats)
 
@@ -137,23 +156,25 @@ class ApiframeHook(BaseHook):
         :param model: only jobs of this model.
         :param scope: "user" (the API's default) or "team", which only a team's admins may ask for.
         """
-        return self.client.list_jobs(limit=limit, cursor=cursor, status=status, model=model, scope=scope)
+        return self.client.list_jobs(
+            limit=limit, cursor=cursor, status=status, model=model, scope=scope
+        )
 
     def wait_for_job(self, job_id: str, timeout: float = 600.0, poll_interval: float = 2.0) -> Job:
-        """Wait until the job is finished and return it if it has pictures.
+        """Wait until the job is finished and return it if it has images.
 
         :param timeout: seconds from now.
         :param poll_interval: seconds between two requests.
-        :raises JobFailedError, JobCancelledError: it ended without a picture.
+        :raises JobFailedError, JobCancelledError: it ended without an image.
         :raises JobTimeoutError: it was not finished in time. It keeps running.
-        :raises UnusableAnswerError: COMPLETED without a recognisable link.
+        :raises UnexpectedResponseError: COMPLETED without a recognisable link.
         """
         wait = Wait.lasting(
             job_id,
             timeout=checked_seconds("timeout", timeout),
             poll_interval=checked_seconds("poll_interval", poll_interval),
         )
-        return self.client.wait_for_job(wait).require_pictures()
+        return self.client.wait_for_job(wait).raise_for_status()
 
     def get_account(self) -> Account:
         """Return user, team and credits left. Free."""
@@ -164,17 +185,27 @@ class ApiframeHook(BaseHook):
         return self.client.list_models(modality)
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
-        """Fetch a picture into *target*, a file or a folder: streamed, whole or not at all, never with the API key.
+        """Fetch an image into *target*, a file or a folder: streamed, whole or not at all, never
+        with the API key.
 
         :raises DownloadError: see :func:`airflow_provider_apiframe.api.download.download`.
         """
         from airflow_provider_apiframe.api.download import download
 
         settings = self.client.settings
-        return download(url, target, timeout=settings.timeout, max_retries=settings.max_retries, verify=settings.verify)
+        return download(
+            url,
+            target,
+            timeout=settings.timeout,
+            max_retries=settings.max_retries,
+            verify=settings.verify,
+        )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the free ``GET /v2/me``: whether the key works, and e.g. "Connected to team Acme (plan pro): 3644 credits left"."""
+        """Ask the free ``GET /v2/me``: whether the key works, and e.g.
+
+        "Connected to team Acme (plan pro): 3644 credits left".
+        """
         try:
             return True, self.get_account().describe()
         except ApiframeError as error:
@@ -182,7 +213,10 @@ class ApiframeHook(BaseHook):
 
 
 async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
-    """Return a new asynchronous client. The modules and the CA certificates it needs are read on a thread."""
+    """Return a new asynchronous client.
+
+    The modules and the CA certificates it needs are read on a thread.
+    """
 
     def new() -> AsyncApiframeClient:
         from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
@@ -190,7 +224,8 @@ async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
         AsyncApiframeClient.load()
         return AsyncApiframeClient(settings)
 
-    # Not asyncio.to_thread(): in a copy of this context another event loop would seem to run on that thread.
+    # Not asyncio.to_thread(): in a copy of this context another event loop would seem to run on
+    # that thread.
     return await asyncio.get_running_loop().run_in_executor(None, new)
 
 
@@ -203,7 +238,9 @@ def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
     extra = _Extra(name, connection.extra)
     return ClientSettings(
         api_key=checked_api_key(connection.password, name=name),
-        base_url=checked_base_url(_host_of(connection), allow_http=extra.flag("allow_http"), name=name),
+        base_url=checked_base_url(
+            _host_of(connection), allow_http=extra.flag("allow_http"), name=name
+        ),
         timeout=extra.number("timeout"),
         max_retries=int(extra.number("max_retries")),
         verify=extra.verify(),
@@ -216,7 +253,8 @@ def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
 def _hiding_the_connection(conn_id: str) -> Iterator[None]:
     """Say what is wrong with a connection without the frames that hold it.
 
-    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with local variables.
+    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with
+    local variables.
     """
     try:
         yield
@@ -243,8 +281,8 @@ def _host_of(connection: Connection) -> str:
 class _Extra:
     """The connection's extras, with the defaults and limits of the form. They hold no secrets.
 
-    The JSON is read here, not with ``extra_dejson``: that masks every value through a synchronous call to the supervisor,
-    which must not happen on the triggerer's event loop.
+    The JSON is read here, not with ``extra_dejson``: that masks every value through a synchronous
+    call to the supervisor, which must not happen on the triggerer's event loop.
     """
 
     def __init__(self, name: str, text: str | None) -> None:
@@ -259,7 +297,12 @@ class _Extra:
         self._values = values
         for unknown in values.keys() - self._fields.keys():
             near = difflib.get_close_matches(str(unknown), self._fields, n=1)
-            log.warning("%s: unknown extra %r is ignored%s", name, unknown, f"; did you mean {near[0]!r}?" if near else "")
+            log.warning(
+                "%s: unknown extra %r is ignored%s",
+                name,
+                unknown,
+                f"; did you mean {near[0]!r}?" if near else "",
+            )
 
     def _get(self, key: str) -> Any:
         value = self._values.get(key)
@@ -275,7 +318,9 @@ class _Extra:
         if math.isfinite(number) and number >= least and not (whole and number % 1):
             return number
         kind = "a whole number" if whole else "a number"
-        raise ConfigurationError(f"{self._name}: extra {key}={value!r} must be {kind}, at least {least:g}")
+        raise ConfigurationError(
+            f"{self._name}: extra {key}={value!r} must be {kind}, at least {least:g}"
+        )
 
     def flag(self, key: str) -> bool:
         return self._flag(key, self._get(key))
@@ -285,7 +330,9 @@ class _Extra:
         if isinstance(value, str) and value.strip().lower() not in ("true", "false"):
             if os.path.isfile(value):
                 return value
-            raise ConfigurationError(f"{self._name}: extra verify={value!r} must be true, false or the path of a CA bundle")
+            raise ConfigurationError(
+                f"{self._name}: extra verify={value!r} must be true, false or the path of a CA bundle"
+            )
         # requests looks at these by itself, httpx does not; both must trust the same.
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         return self._flag("verify", value) and (bundle or True)

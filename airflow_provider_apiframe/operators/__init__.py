@@ -1,1 +1,1 @@
-"""Operators: one task, one picture."""
+"""Operators: one task, one image."""

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from airflow_provider_apiframe.sandbox.settings import Settings
 
-Share = Literal["fail_rate", "error_rate", "drop_answers", "gateway_timeouts"]
+Share = Literal["fail_rate", "error_rate", "drop_responses", "gateway_timeouts"]
 
-ROUTES = ("generate", "job", "jobs", "me", "models", "picture")
+ROUTES = ("generate", "job", "jobs", "me", "models", "image")
 ANY = "any"
 
 GATEWAY_PAGE = (
@@ -44,7 +44,8 @@ class Fault:
 
 
 class Faults:
-    """The settings now in force, the dice for their shares, and the queue of scripted faults. Safe across threads.
+    """The settings now in force, the rng for their shares, and the queue of scripted faults. Safe
+    across threads.
 
     Args:
         settings: the settings to start with, and to return to on `reset`.
@@ -55,7 +56,7 @@ class Faults:
         self._first_settings = settings
         self._settings = settings
         self._queue: deque[Fault] = deque()
-        self._dice: dict[str, random.Random] = {}
+        self._rngs: dict[str, random.Random] = {}
 
     @property
     def settings(self) -> Settings:
@@ -68,18 +69,18 @@ class Faults:
         return len(self._queue)
 
     def configure(self, options: Mapping[str, Any]) -> None:
-        """Put `options` (names of `Options`) into the settings; naming `seed` throws the dice anew."""
+        """Put `options` (names of `Options`) into the settings; naming `seed` throws the rng anew."""
         with self._lock:
             self._settings = self._settings.changed(options)
             if "seed" in options:
-                self._dice.clear()
+                self._rngs.clear()
 
     def reset(self) -> None:
-        """Go back to the first settings, drop what is queued, throw the dice anew."""
+        """Go back to the first settings, drop what is queued, throw the rng anew."""
         with self._lock:
             self._settings = self._first_settings
             self._queue.clear()
-            self._dice.clear()
+            self._rngs.clear()
 
     def next(
         self,
@@ -96,26 +97,41 @@ class Faults:
         cut_after: int | None = None,
         applied: bool | None = None,
     ) -> None:
-        """Queue a fault for the next `times` requests to `route`; faults of a route happen in the order queued.
+        """Queue a fault for the next `times` requests to `route`; faults of a route happen in the
+        order queued.
 
         Args:
-            route: generate, job, jobs, me, models, picture or any.
+            route: generate, job, jobs, me, models, image or any.
             times: how many requests it meets, 1 or more.
-            status: HTTP status answered instead; 429 when only `retry_after` is given, 200 when only `body` is.
-            body: body answered instead, a mapping or list as JSON. Default: {"error": ...}, for 502 and 504 a proxy's
-                HTML page, for 3xx nothing.
+            status: HTTP status answered instead; 429 when only `retry_after` is given, 200 when
+                only `body` is.
+            body: body answered instead, a mapping or list as JSON. Default: {"error": ...}, for 502
+                and 504 a proxy's HTML page, for 3xx nothing.
             content_type: default by the look of the body: JSON, HTML or plain text.
             headers: more headers of that answer, e.g. {"Location": "/elsewhere"}.
             retry_after: value of the Retry-After header, sent as given.
             drop: close the connection without any answer.
-            delay: seconds to wait before anything else happens; alone, it only slows the true answer down.
+            delay: seconds to wait before anything else happens; alone, it only slows the true
+                answer down.
             cut_after: close the connection after so many bytes of the true answer's body.
-            applied: whether the request takes effect although its answer is withheld. Default: only with `drop`.
+            applied: whether the request takes effect although its answer is withheld. Default: only
+                with `drop`.
 
         Raises:
             ValueError: an argument is out of its range, or no fault is described.
         """
-        fault = _fault(route, status, body, content_type, headers or {}, retry_after, drop, delay, cut_after, applied)
+        fault = _fault(
+            route,
+            status,
+            body,
+            content_type,
+            headers or {},
+            retry_after,
+            drop,
+            delay,
+            cut_after,
+            applied,
+        )
         if isinstance(times, bool) or not isinstance(times, int) or times < 1:
             raise ValueError(f"times must be a whole number of 1 or more, not {times!r}")
         with self._lock:
@@ -129,23 +145,23 @@ class Faults:
                 self._queue.remove(fault)
             return fault
 
-    def strikes(self, share: Share) -> bool:
-        """Throw the dice for one of the shares."""
+    def should_inject(self, share: Share) -> bool:
+        """Throw the rng for one of the shares."""
         with self._lock:
             rate: float = getattr(self._settings, share)
-            return rate > 0 and self._die(share).random() < rate
+            return rate > 0 and self._rng(share).random() < rate
 
     def job_seconds(self) -> float:
         """Return how long the next job takes."""
         with self._lock:
-            return self._die("latency").uniform(*self._settings.latency)
+            return self._rng("latency").uniform(*self._settings.latency)
 
-    def _die(self, name: str) -> random.Random:
+    def _rng(self, name: str) -> random.Random:
         # One die for each kind, so that turning one fault on does not move the others.
-        if name not in self._dice:
+        if name not in self._rngs:
             seed = self._settings.seed
-            self._dice[name] = random.Random(None if seed is None else f"{seed}/{name}")
-        return self._dice[name]
+            self._rngs[name] = random.Random(None if seed is None else f"{seed}/{name}")
+        return self._rngs[name]
 
 
 def _fault(
@@ -169,7 +185,9 @@ def _fault(
     if delay < 0 or (cut_after is not None and cut_after < 0):
         raise ValueError(f"delay and cut_after must be 0 or more, not {delay!r} and {cut_after!r}")
     if status is None and not drop and not delay and cut_after is None:
-        raise ValueError("a fault needs at least one of status, body, retry_after, drop, delay and cut_after")
+        raise ValueError(
+            "a fault needs at least one of status, body, retry_after, drop, delay and cut_after"
+        )
     sent: dict[str, str] = {}
     raw = b""
     if status is not None:
@@ -178,11 +196,17 @@ def _fault(
         if retry_after is not None:
             sent["retry-after"] = str(retry_after)
         sent.update({name.lower(): value for name, value in headers.items()})
-    return Fault(route, status, raw, sent, drop, delay, cut_after, drop if applied is None else applied)
+    return Fault(
+        route, status, raw, sent, drop, delay, cut_after, drop if applied is None else applied
+    )
 
 
-def _body(status: int, body: str | bytes | Mapping[str, Any] | list[Any] | None) -> tuple[bytes, str]:
-    phrase = HTTPStatus(status).phrase if status in {known.value for known in HTTPStatus} else "Unknown"
+def _body(
+    status: int, body: str | bytes | Mapping[str, Any] | list[Any] | None
+) -> tuple[bytes, str]:
+    phrase = (
+        HTTPStatus(status).phrase if status in {known.value for known in HTTPStatus} else "Unknown"
+    )
     if body is None and 300 <= status < 400:
         return b"", ""
     if body is None and status in (502, 504):
@@ -191,5 +215,7 @@ def _body(status: int, body: str | bytes | Mapping[str, Any] | list[Any] | None)
         body = {"error": phrase}
     if isinstance(body, str | bytes):
         raw = body.encode() if isinstance(body, str) else body
-        return raw, "text/html; charset=utf-8" if raw.lstrip().startswith(b"<") else "text/plain; charset=utf-8"
+        return raw, "text/html; charset=utf-8" if raw.lstrip().startswith(
+            b"<"
+        ) else "text/plain; charset=utf-8"
     return json.dumps(body).encode(), "application/json"

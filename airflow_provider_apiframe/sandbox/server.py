@@ -15,12 +15,12 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_apiframe.sandbox.accounts import API_KEY, Accounts
-from airflow_provider_apiframe.sandbox.answers import CLOSE_CONNECTION
-from airflow_provider_apiframe.sandbox.app import create_app
 from airflow_provider_apiframe.sandbox.faults import Faults
 from airflow_provider_apiframe.sandbox.settings import Options, Settings
-from airflow_provider_apiframe.sandbox.world import Clock, World
+from airflow_provider_apiframe.sandbox.state.accounts import API_KEY, Accounts
+from airflow_provider_apiframe.sandbox.state.store import Clock, Store
+from airflow_provider_apiframe.sandbox.web.app import create_app
+from airflow_provider_apiframe.sandbox.web.responses import CLOSE_CONNECTION
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -61,7 +61,8 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: the address can't be had, e.g. because the port is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only on sockets that say they are TCP; with it, every answer waits 40 ms.
+    # asyncio turns Nagle's algorithm off only on sockets that say they are TCP; with it, every
+    # answer waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +80,7 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(world: World, *, access_log: bool = False) -> Server:
+def server_of(world: Store, *, access_log: bool = False) -> Server:
     """Return the server of a sandbox; `run(sockets=[listen(...)])` serves it."""
     config = uvicorn.Config(
         create_app(world),
@@ -106,7 +107,7 @@ class Sandbox:
     Attributes:
         url: base URL while it runs, e.g. "http://127.0.0.1:40123".
         api_key: a key that is accepted.
-        state: what it remembers: counts, credits, jobs; see `World`.
+        state: what it remembers: counts, credits, jobs; see `Store`.
         faults: `faults.next(...)` scripts the next faults.
 
     Raises:
@@ -123,7 +124,7 @@ class Sandbox:
     ) -> None:
         self.api_key = API_KEY
         self.faults = Faults(Settings().changed(options))
-        self.state = World(self.faults, Accounts(api_keys), clock)
+        self.state = Store(self.faults, Accounts(api_keys), clock)
         self.url = ""
         self._port = port
         self._server: Server | None = None
@@ -134,7 +135,12 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop serving."""
         self.stop()
 
@@ -160,7 +166,9 @@ class Sandbox:
         listener = listen("127.0.0.1", self._port)
         server = server_of(self.state)
         self._server = server
-        self._thread = threading.Thread(target=_serve, args=(server, listener), name="apiframe-sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=_serve, args=(server, listener), name="apiframe-sandbox", daemon=True
+        )
         self.url = url_of(listener)
         self._thread.start()
         if not server.ready.wait(START_SECONDS) or not server.started:

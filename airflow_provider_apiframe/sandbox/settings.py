@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
     latency: Latency
     fail_rate: float
     error_rate: float
-    drop_answers: float
+    drop_responses: float
     gateway_timeouts: float
     rate_limit: int
     retry_after: float | None
@@ -39,38 +39,44 @@ class Settings:
     """The behaviour of a sandbox; `changed` makes another one.
 
     Attributes:
-        latency: seconds a job takes, drawn evenly from shortest to longest; given as a number, a pair or "min:max".
+        latency: seconds a job takes, drawn evenly from shortest to longest; given as a number, a
+            pair or "min:max".
         fail_rate: share (0-1) of accepted jobs that end FAILED for want of capacity.
         error_rate: share (0-1) of API requests answered 503 before they do anything.
-        drop_answers: share (0-1) of accepted generations whose connection is closed without an answer.
+        drop_responses: share (0-1) of accepted generations whose connection is closed without an
+            answer.
         gateway_timeouts: share (0-1) of accepted generations answered 504 with an HTML page.
         rate_limit: requests per minute and key; 0 is no limit.
         retry_after: seconds a 429 names in Retry-After; None names the true wait.
-        credits: the team's balance at the start; set on a running sandbox, the balance from then on.
-        seed: makes the shares above fall the same way each time; None is a new order on every start.
-        dialect: whose spellings of `aspect_ratio` and `resolution` are accepted: the OpenAPI file's ("openapi"),
-            the Flux 2 Flex page's ("page") or "both".
-        retention: seconds a finished picture can be downloaded.
-        result_form: shape of a completed job's `result`: {"images": [url]} ("images"), a bare URL ("url"), a list of
-            URLs ("list"), {"imageUrl": url} ("single") or {} ("none").
+        credits: the team's balance at the start; set on a running sandbox, the balance from then
+            on.
+        seed: makes the shares above fall the same way each time; None is a new order on every
+            start.
+        dialect: whose spellings of `aspect_ratio` and `resolution` are accepted: the OpenAPI file's
+            ("openapi"), the Flux 2 Flex page's ("page") or "both".
+        retention: seconds a finished image can be downloaded.
+        result_form: shape of a completed job's `result`: {"images": [url]} ("images"), a bare URL
+            ("url"), a list of URLs ("list"), {"imageUrl": url} ("single") or {} ("none").
         cost_null: whether `creditCost` is null instead of the charge.
         progress_null: whether `progress` is null instead of the share that is done.
-        webhook_digest: form of the SHA-256 of the API key that signs webhooks: its 32 bytes ("raw") or its 64
-            hexadecimal characters ("hex").
+        webhook_digest: form of the SHA-256 of the API key that signs webhooks: its 32 bytes ("raw")
+            or its 64 hexadecimal characters ("hex").
         allow_external_webhooks: whether webhooks may leave this machine.
     """
 
     latency: tuple[float, float] = (2.0, 2.0)
     fail_rate: float = 0.0
     error_rate: float = 0.0
-    drop_answers: float = 0.0
+    drop_responses: float = 0.0
     gateway_timeouts: float = 0.0
     rate_limit: int = 0
     retry_after: float | None = None
     credits: int = 5000
     seed: int | None = None
     dialect: Dialect = "both"
-    retention: float = 86_400.0  # the `expired` field of the OpenAPI Job schema: "default 24h retention"
+    retention: float = (
+        86_400.0  # the `expired` field of the OpenAPI Job schema: "default 24h retention"
+    )
     result_form: ResultForm = "images"
     cost_null: bool = False
     progress_null: bool = False
@@ -81,12 +87,15 @@ class Settings:
         """Return these settings with `options` (names of `Options`) put in.
 
         Raises:
-            ValueError: an option is unknown or out of its range; the text says which and what is allowed.
+            ValueError: an option is unknown or out of its range; the text says which and what is
+                allowed.
         """
         unknown = sorted(set(options) - _READERS.keys())
         if unknown:
             raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(_READERS))}")
-        return replace(self, **{name: _READERS[name](name, value) for name, value in options.items()})
+        return replace(
+            self, **{name: _READERS[name](name, value) for name, value in options.items()}
+        )
 
     def document(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -142,7 +151,9 @@ def _latency(name: str, value: Any) -> tuple[float, float]:
         raise ValueError(f'{name} must be seconds or "min:max" seconds, not {value!r}')
     low, high = _seconds(name, ends[0]), _seconds(name, ends[-1])
     if low > high or high == math.inf:
-        raise ValueError(f"{name} must go from a smaller to a larger number of seconds, not {value!r}")
+        raise ValueError(
+            f"{name} must go from a smaller to a larger number of seconds, not {value!r}"
+        )
     return low, high
 
 
@@ -161,7 +172,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "latency": _latency,
     "fail_rate": _share,
     "error_rate": _share,
-    "drop_answers": _share,
+    "drop_responses": _share,
     "gateway_timeouts": _share,
     "rate_limit": _count,
     "retry_after": _optional_seconds,
@@ -175,4 +186,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "webhook_digest": _one_of(WebhookDigest),
     "allow_external_webhooks": _switch,
 }
-assert _READERS.keys() == {field.name for field in fields(Settings)} == Options.__annotations__.keys()
+assert (
+    _READERS.keys() == {field.name for field in fields(Settings)} == Options.__annotations__.keys()
+)

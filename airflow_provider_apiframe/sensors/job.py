@@ -1,4 +1,4 @@
-"""ApiframeJobSensor: waits for a job that another task submitted, and hands over its pictures."""
+"""ApiframeJobSensor: waits for a job that another task submitted, and hands over its images."""
 
 from __future__ import annotations
 
@@ -16,36 +16,43 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_apiframe._compat import with_outputs
-from airflow_provider_apiframe.api.checks import check_job_id
-from airflow_provider_apiframe.api.errors import ApiframeError, UnusableAnswerError
+from airflow_provider_apiframe.api.errors import ApiframeError, UnexpectedResponseError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.api.waiting import Wait
-from airflow_provider_apiframe.budget import report_credits
-from airflow_provider_apiframe.failures import failing_for_good
+from airflow_provider_apiframe.api.params.request import check_job_id
+from airflow_provider_apiframe.delivery.metrics import report_credits
+from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.late import is_late
-from airflow_provider_apiframe.results import FluxResult, result_of
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_in
+from airflow_provider_apiframe.literals import is_templated
+from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_from_event
+from airflow_provider_apiframe.version_compat import push_multiple_outputs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
 class ApiframeJobSensor(BaseSensorOperator):
-    """Wait until an Apiframe job is finished and return its pictures.
+    """Wait until an Apiframe job is finished and return its images.
 
-    Costs no credits, so retries are harmless. Works in all three ways a sensor can wait: ``mode="poke"``,
-    ``mode="reschedule"`` and ``deferrable=True``. One look at the job is one request; an outage is waited out.
+    Costs no credits, so retries are harmless. Works in all three ways a sensor can wait:
+    ``mode="poke"``, ``mode="reschedule"`` and ``deferrable=True``. One look at the job is one
+    request; an outage is waited out.
 
-    :param job_id: the job, e.g. ``submit.output["job_id"]`` of an operator with ``wait_for_completion=False``. Templated.
-    :param apiframe_conn_id: id of the Airflow connection; a key of the user that submitted the job. Templated.
-    :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators] default_deferrable``.
+    :param job_id: the job, e.g. ``submit.output["job_id"]`` of an operator with
+        ``wait_for_completion=False``. Templated.
+    :param apiframe_conn_id: id of the Airflow connection; a key of the user that submitted the job.
+        Templated.
+    :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators]
+        default_deferrable``.
     :param poke_interval: seconds between two looks, default 5.
     :param timeout: seconds until the sensor gives up, default 600. The job goes on.
-    :returns: a :class:`airflow_provider_apiframe.results.FluxResult`; each of its keys is an XCom of its own as well.
-    :raises AirflowFailException: the job FAILED or was CANCELLED, is unknown, or the connection or key cannot be used.
-    :raises AirflowSensorTimeout: not finished in time; with ``soft_fail=True`` the task is skipped instead.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
+        is an XCom of its own as well.
+    :raises AirflowFailException: the job FAILED or was CANCELLED, is unknown, or the connection or
+        key cannot be used.
+    :raises AirflowSensorTimeout: not finished in time; with ``soft_fail=True`` the task is skipped
+        instead.
     """
 
     template_fields: Sequence[str] = ("job_id", "apiframe_conn_id")
@@ -61,9 +68,11 @@ class ApiframeJobSensor(BaseSensorOperator):
         timeout: float = 600.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs})
-        if not is_late(job_id):
-            with failing_for_good(task_id=self.task_id):
+        super().__init__(
+            poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs}
+        )
+        if not is_templated(job_id):
+            with fail_without_retry(task_id=self.task_id):
                 check_job_id(job_id)
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id
@@ -77,13 +86,17 @@ class ApiframeJobSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
         if not self.deferrable:
-            return with_outputs(super().execute(context), self, context)
+            return push_multiple_outputs(super().execute(context), self, context)
         with self._skipping_if_soft():
             job = self._look()
             if job and job.finished:
-                return with_outputs(self._delivered(job), self, context)
-            wait = Wait.lasting(self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval))
-        trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, prompt=job.prompt if job else None)
+                return push_multiple_outputs(self._delivered(job), self, context)
+            wait = Wait.lasting(
+                self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
+            )
+        trigger = ApiframeJobTrigger.of(
+            wait, self.apiframe_conn_id, prompt=job.prompt if job else None
+        )
         return self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -97,22 +110,24 @@ class ApiframeJobSensor(BaseSensorOperator):
         """Return the job as it is now, None where an outage hides it. One request."""
         try:
             job = self.hook.get_job(self.job_id, repeats=False)
-        except UnusableAnswerError:
+        except UnexpectedResponseError:
             raise  # a proxy's page in place of an answer: worth one of the task's retries, which cost nothing
         except ApiframeError as error:
             if not error.transient:
-                with failing_for_good():
+                with fail_without_retry():
                     raise
             self.log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
             return None
         self.log.info("Job %s is %s", job.id, job.status)
         return job
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> FluxResult:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None
+    ) -> ImageJobResult:
         """Resume after the trigger fired."""
-        with self._skipping_if_soft(), failing_for_good():
+        with self._skipping_if_soft(), fail_without_retry():
             try:
-                return with_outputs(self._delivered(job_in(event)), self, context)
+                return push_multiple_outputs(self._delivered(job_from_event(event)), self, context)
             except JobWaitError as error:
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None
@@ -124,13 +139,15 @@ class ApiframeJobSensor(BaseSensorOperator):
         try:
             yield
         except Exception as error:
-            soft = self.soft_fail and isinstance(error, (AirflowSensorTimeout, AirflowFailException))
+            soft = self.soft_fail and isinstance(
+                error, (AirflowSensorTimeout, AirflowFailException)
+            )
             if soft or getattr(self, "never_fail", False):
                 raise AirflowSkipException(str(error)) from error
             raise
 
-    def _delivered(self, job: Job) -> FluxResult:
-        with failing_for_good(even_transient=True):
-            result = result_of(job.require_pictures())
+    def _delivered(self, job: Job) -> ImageJobResult:
+        with fail_without_retry(include_transient=True):
+            result = build_result(job.raise_for_status())
         report_credits(job)
         return result

@@ -1,4 +1,7 @@
-"""ApiframeJobTrigger: waits for one job on the triggerer. It only reads; nothing it does costs credits."""
+"""ApiframeJobTrigger: waits for one job on the triggerer.
+
+It only reads; nothing it does costs credits.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,27 @@ from pydantic import ValidationError
 from airflow_provider_apiframe.api.errors import ApiframeError, AuthenticationError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.api.waiting import Wait, goes_on, keeps_running
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.polling.wait import Wait, cannot_cancel_hint, still_running_hint
 
-WATCHER = "airflow_provider_apiframe.triggers.watcher"
+WATCHER = "airflow_provider_apiframe.polling.watcher"
 
 
 class ApiframeJobTrigger(BaseTrigger):
     """Fires once, when the job is finished, the deadline has passed, or asking again cannot help.
 
-    All triggers of an account in a triggerer share one loop that looks at their jobs (``watcher.py``). The event holds all that a
-    resuming task needs; :func:`job_in` reads it. The trigger's row in the database holds JSON scalars and no secret.
+    All triggers of an account in a triggerer share one loop that looks at their jobs
+    (``watcher.py``). The event holds all that a resuming task needs; :func:`job_from_event` reads
+    it. The trigger's row in the database holds JSON scalars and no secret.
 
     :param job_id: the job.
     :param apiframe_conn_id: id of the Airflow connection.
-    :param deadline: seconds since the epoch; absolute, so that a restarted triggerer neither extends nor loses it.
+    :param deadline: seconds since the epoch; absolute, so that a restarted triggerer neither
+        extends nor loses it.
     :param poll_interval: seconds between two looks at the job.
     :param reused: whether an earlier try of the task submitted the job; passed on to the event.
-    :param prompt: what the job was submitted with, where it is known; passed on with the job, for the list of jobs leaves it out.
+    :param prompt: what the job was submitted with, where it is known; passed on with the job, for
+        the list of jobs leaves it out.
     """
 
     def __init__(
@@ -52,7 +58,9 @@ class ApiframeJobTrigger(BaseTrigger):
         self.prompt = prompt
 
     @classmethod
-    def of(cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None) -> ApiframeJobTrigger:
+    def of(
+        cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None
+    ) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer."""
         return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval, reused, prompt)
 
@@ -74,20 +82,30 @@ class ApiframeJobTrigger(BaseTrigger):
         """Wait for the job and yield the one event."""
         try:
             job = await self._finished_job()
-            finished = {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
+            finished = {
+                "status": "finished",
+                "job": job.model_dump(mode="json"),
+                "reused": self.reused,
+            }
         except JobTimeoutError as error:
             yield TriggerEvent({"status": "timeout", "message": str(error)})
         except ApiframeError as error:
             yield self._failed(f"{error}", retry=error.transient)
-        except Exception as error:  # a trigger that crashes would leave the task without the job's id
+        except (
+            Exception
+        ) as error:  # a trigger that crashes would leave the task without the job's id
             self.log.exception("Waiting for job %s broke", self.job_id)
             yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
             yield TriggerEvent(finished)
 
     async def _finished_job(self) -> Job:
-        await asyncio.to_thread(import_module, WATCHER)  # reading it takes longer than an event loop may be blocked
-        from airflow_provider_apiframe.triggers.watcher import JobWatcher  # not at the top: DAG files import this module
+        await asyncio.to_thread(
+            import_module, WATCHER
+        )  # reading it takes longer than an event loop may be blocked
+        from airflow_provider_apiframe.polling.watcher import (
+            JobWatcher,  # not at the top: DAG files import this module
+        )
 
         hook = ApiframeHook(self.apiframe_conn_id)
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
@@ -104,12 +122,12 @@ class ApiframeJobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say that the job goes on and how to collect it, after somebody cleared or marked the task. Airflow 3.3+ calls it."""
-        self.log.warning(keeps_running(self.job_id))
+        self.log.warning(cannot_cancel_hint(self.job_id))
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
         text = f"The triggerer could not wait for Apiframe job {self.job_id}: {without_keys(message).rstrip('.')}."
-        if goes_on(self.job_id) not in text:
-            text = f"{text} {goes_on(self.job_id)}"
+        if still_running_hint(self.job_id) not in text:
+            text = f"{text} {still_running_hint(self.job_id)}"
         return TriggerEvent({"status": "error", "message": text, "retry": retry})
 
 
@@ -125,7 +143,7 @@ class JobWaitError(ApiframeError):
         self.transient = transient
 
 
-def job_in(event: Mapping[str, Any] | None) -> Job:
+def job_from_event(event: Mapping[str, Any] | None) -> Job:
     """Return the finished job that an event of the trigger carries.
 
     :raises JobWaitError: the trigger could not see the job finish.
@@ -136,7 +154,9 @@ def job_in(event: Mapping[str, Any] | None) -> Job:
             return Job.model_validate(event.get("job"))
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    raise JobWaitError(str(message), timed_out=timed_out, transient=timed_out or bool(event.get("retry")))
+    raise JobWaitError(
+        str(message), timed_out=timed_out, transient=timed_out or bool(event.get("retry"))
+    )
 
 
 def was_reused(event: Mapping[str, Any] | None) -> bool:

@@ -22,7 +22,9 @@ DATABASE = HOME / "airflow.db"
 
 @pytest.fixture(scope="session", autouse=True)
 def airflow_database() -> None:
-    done = subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -47,11 +49,19 @@ class Run:
         return value
 
     def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
-        return [_json(value) for name, value in self._select("key, value", "xcom", task_id) if name == key]
+        return [
+            _json(value)
+            for name, value in self._select("key, value", "xcom", task_id)
+            if name == key
+        ]
 
     def stored(self, task_id: str, key: str) -> Any:
         """What a task noted in the task state store (Airflow 3.3)."""
-        (value,) = [value for name, value in self._select("key, value", "task_state_store", task_id) if name == key]
+        (value,) = [
+            value
+            for name, value in self._select("key, value", "task_state_store", task_id)
+            if name == key
+        ]
         return _json(value)
 
     def _select(self, columns: str, table: str, task_id: str) -> list[tuple[Any, ...]]:
@@ -62,7 +72,8 @@ class Run:
 
 
 def _json(stored: str | bytes) -> Any:
-    # Airflow 3 keeps the JSON's text as a JSON string, in some releases only that of lists and objects.
+    # Airflow 3 keeps the JSON's text as a JSON string, in some releases only that of lists and
+    # objects.
     value = json.loads(stored)
     if isinstance(value, str) and value[:1] in ('"', "[", "{"):
         return json.loads(value)

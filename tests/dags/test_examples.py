@@ -20,18 +20,28 @@ def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_da
     }
     assert run.states("poster") == run.states("publish") == ["success"]
     assert run.xcom("poster", "job_id") == run.xcom("poster")["job_id"] == job.id
-    assert run.xcom("poster", "image_urls") == run.xcom("poster")["image_urls"] == [f"{connected.url}/images/{job.id}-1.png"]
+    assert (
+        run.xcom("poster", "image_urls")
+        == run.xcom("poster")["image_urls"]
+        == [f"{connected.url}/images/{job.id}-1.png"]
+    )
 
 
 def test_a_job_is_submitted_then_collected_and_used(connected, run_dag):
     run = run_dag("example_submit_then_collect")
     assert [run.states(task) for task in ("submit", "collect", "use")] == [["success"]] * 3
     assert run.xcom("submit")["status"] == "QUEUED"
-    assert run.xcom("collect")["job_id"] == run.xcom("submit")["job_id"] == connected.state.jobs[0].id
-    assert run.xcom("collect", "image_urls") == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.jpg"]
+    assert (
+        run.xcom("collect")["job_id"] == run.xcom("submit")["job_id"] == connected.state.jobs[0].id
+    )
+    assert run.xcom("collect", "image_urls") == [
+        f"{connected.url}/images/{connected.state.jobs[0].id}-1.jpg"
+    ]
 
 
-def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them_all(connected, run_dag, tmp_path):
+def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them_all(
+    connected, run_dag, tmp_path
+):
     campaign = {
         "headline": "NEW IN",
         "products": ["mug", "cap"],
@@ -50,5 +60,7 @@ def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert {entry["job_id"] for entry in manifest} == {job.id for job in connected.state.jobs}
     for entry in manifest:
-        assert hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        assert (
+            hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        )
         assert '"NEW IN"' in entry["prompt"]

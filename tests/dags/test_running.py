@@ -69,7 +69,9 @@ def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, conne
 
 
 def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
-    pytest.importorskip("airflow.models.task_state_store", reason="the task state store came with Airflow 3.3")
+    pytest.importorskip(
+        "airflow.models.task_state_store", reason="the task state store came with Airflow 3.3"
+    )
     run = run_dag(
         "noted",
         f"""{HEAD}
@@ -81,14 +83,16 @@ def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
 
 
 def test_the_retry_policy_waits_an_outage_out(connected, connect, run_dag):
-    pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="retry policies came with Airflow 3.3")
+    pytest.importorskip(
+        "airflow.sdk.definitions.retry_policy", reason="retry policies came with Airflow 3.3"
+    )
     connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
     connected.faults.next("generate", status=503, times=2)
     run = run_dag(
         "waits_it_out",
         f"""{HEAD}
     from datetime import timedelta
-    from airflow_provider_apiframe.retry_policy import ApiframeRetryPolicy
+    from airflow_provider_apiframe.policies.retry import ApiframeRetryPolicy
 
     with DAG("waits_it_out", schedule=None):
         FluxGenerateOperator(
@@ -136,7 +140,11 @@ def test_a_deferred_task_and_sensor_deliver_what_waiting_ones_do(connected, run_
     assert run.xcom("poster", "resumed")
     made, collected = run.xcom("poster"), run.xcom("collect")
     assert made["prompt"] == "a poster"
-    assert made["image_urls"] == collected["image_urls"] == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.png"]
+    assert (
+        made["image_urls"]
+        == collected["image_urls"]
+        == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.png"]
+    )
 
 
 @pytest.mark.parametrize("native", [True, False])

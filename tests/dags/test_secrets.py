@@ -24,7 +24,8 @@ SOURCE = """
         ApiframeJobSensor(task_id="sensor", job_id=deferring.output["job_id"], poke_interval=0.05)
 """
 
-# What happens -> the faults that make it happen, and what the tasks' logs say of it, so that they are known to be searched.
+# What happens -> the faults that make it happen, and what the tasks' logs say of it, so that they
+# are known to be searched.
 FAULTS = {
     "nothing": ([], "Apiframe accepted job"),
     "the API echoes the key": (
@@ -32,7 +33,16 @@ FAULTS = {
         "Invalid API key ***",
     ),
     "the details echo the key": (
-        [("generate", {"status": 400, "body": {"error": "bad", "details": {"fluxParams.x": [KEY]}}, "times": 3})],
+        [
+            (
+                "generate",
+                {
+                    "status": 400,
+                    "body": {"error": "bad", "details": {"fluxParams.x": [KEY]}},
+                    "times": 3,
+                },
+            )
+        ],
         "fluxParams.x: ***",
     ),
     "a proxy echoes the key": (
@@ -44,7 +54,16 @@ FAULTS = {
         "<html>***</html>",
     ),
     "a failed job echoes the key": (
-        [("job", {"status": 200, "body": {"id": "j", "status": "FAILED", "error": f"refused for {KEY}"}, "times": 30})],
+        [
+            (
+                "job",
+                {
+                    "status": 200,
+                    "body": {"id": "j", "status": "FAILED", "error": f"refused for {KEY}"},
+                    "times": 30,
+                },
+            )
+        ],
         "refused for ***",
     ),
     "no answer comes": ([("any", {"drop": True, "times": 30})], "got no answer"),
@@ -53,7 +72,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("what", FAULTS)
-def test_the_key_is_in_no_log_xcom_rendered_field_or_exception(what, run_dag, connect, capfd, caplog):
+def test_the_key_is_in_no_log_xcom_rendered_field_or_exception(
+    what, run_dag, connect, capfd, caplog
+):
     faults, logged = FAULTS[what]
     with Sandbox(latency=0.05, api_keys=[KEY]) as sandbox:
         timeout = 0 if what == "the connection is wrong" else 10
@@ -66,9 +87,14 @@ def test_the_key_is_in_no_log_xcom_rendered_field_or_exception(what, run_dag, co
     assert run.states("waiting") == ["success" if what == "nothing" else "failed"]
     printed = capfd.readouterr()
     # Airflow 3.0 logs what it sends to its own masker, at debug level and under `dags test` only.
-    logs = "\n".join(line for line in f"{printed.out}{printed.err}{caplog.text}".splitlines() if "MaskSecret(" not in line)
+    logs = "\n".join(
+        line
+        for line in f"{printed.out}{printed.err}{caplog.text}".splitlines()
+        if "MaskSecret(" not in line
+    )
     assert KEY not in logs
-    # Tracebacks in boxes, as Airflow 3.0 draws them, break a long word over lines and color its parts.
+    # Tracebacks in boxes, as Airflow 3.0 draws them, break a long word over lines and color its
+    # parts.
     unboxed = re.sub(r"\x1b\[[0-9;]*m|[\s│]", "", logs)
     assert logged.replace(" ", "") in unboxed
     assert KEY not in unboxed

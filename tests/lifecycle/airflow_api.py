@@ -12,7 +12,8 @@ SNAPSHOT_SECONDS = 0.7
 
 
 class AirflowApi:
-    """Airflow's API, safe to use from many threads. It asks for one thing at a time, which is all that SQLite can bear.
+    """Airflow's API, safe to use from many threads. It asks for one thing at a time, which is all
+    that SQLite can bear.
 
     :param url: base URL of the api-server.
     """
@@ -33,16 +34,28 @@ class AirflowApi:
 
     def _ask(self, method: str, path: str, **arguments: Any) -> Any:
         with self._lock:
-            answer = requests.request(method, f"{self._url}/api/v2{path}", headers=self._headers, timeout=60, **arguments)
+            answer = requests.request(
+                method, f"{self._url}/api/v2{path}", headers=self._headers, timeout=60, **arguments
+            )
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
     def add_connection(self, connection_id: str, host: str, password: str, extra: str) -> None:
-        body = {"connection_id": connection_id, "conn_type": "apiframe", "host": host, "password": password, "extra": extra}
+        body = {
+            "connection_id": connection_id,
+            "conn_type": "apiframe",
+            "host": host,
+            "password": password,
+            "extra": extra,
+        }
         self._ask("POST", "/connections", json=body)
 
     def start_run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
-        self._ask("POST", f"/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": conf})
+        self._ask(
+            "POST",
+            f"/dags/{dag_id}/dagRuns",
+            json={"dag_run_id": run_id, "logical_date": None, "conf": conf},
+        )
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
@@ -52,7 +65,11 @@ class AirflowApi:
         return bool(self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"] in ("success", "failed"))
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        self._ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", json={"new_state": "failed"})
+        self._ask(
+            "PATCH",
+            f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}",
+            json={"new_state": "failed"},
+        )
 
     def xcom(self, ti: dict[str, Any], key: str = "return_value") -> Any:
         path = f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/xcomEntries/{key}"

@@ -25,12 +25,13 @@ class Chaos:
     """Throws faults; a context manager that starts and ends its sandbox.
 
     :param seed: decides what is drawn. What it meets is up to the processes' timing.
-    :ivar injected: faults that took effect, by kind. Scripted ones count when a request met them, kills when they hit a process.
+    :ivar injected: faults that took effect, by kind. Scripted ones count when a request met them,
+        kills when they hit a process.
     """
 
     def __init__(self, airflow: Deployment, seed: int) -> None:
         self._airflow = airflow
-        self._dice = random.Random(seed)
+        self._rngs = random.Random(seed)
         self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed)
         self._ledger = Ledger(self.sandbox)
         self._done: Counter[str] = Counter()
@@ -38,7 +39,9 @@ class Chaos:
 
     def __enter__(self) -> Chaos:
         self.sandbox.start()
-        self._airflow.api.add_connection(CONNECTION, self.sandbox.url, self.sandbox.api_key, '{"max_retries": 2}')
+        self._airflow.api.add_connection(
+            CONNECTION, self.sandbox.url, self.sandbox.api_key, '{"max_retries": 2}'
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,18 +50,22 @@ class Chaos:
     @property
     def injected(self) -> Counter[str]:
         met = Counter(_kind(fault) for fault in self._ledger.faults)
-        refused = Counter({"no capacity": sum(job.ending == "FAILED" for job in self.sandbox.state.jobs)})
+        refused = Counter(
+            {"no capacity": sum(job.ending == "FAILED" for job in self.sandbox.state.jobs)}
+        )
         return met + refused + self._done
 
     def rage(self, faults: int) -> None:
         """Throw faults until *faults* took effect, with runs going on all the while; then let the runs finish."""
         deadline = time.monotonic() + faults * SECONDS_PER_FAULT + 120
         while (count := self.injected.total()) < faults:
-            assert time.monotonic() < deadline, f"only {count} faults took effect in time: {self.injected}"
+            assert time.monotonic() < deadline, (
+                f"only {count} faults took effect in time: {self.injected}"
+            )
             if len(self._unfinished()) < RUNS_AT_A_TIME:
                 self._start_run()
-            self._dice.choice(self._kinds)()
-            self._pause(self._dice.uniform(0.2, 1.2))
+            self._rngs.choice(self._kinds)()
+            self._pause(self._rngs.uniform(0.2, 1.2))
         for run in self.runs:
             wait_until(lambda run=run: run not in self._unfinished(), f"{run} ends", 300, every=1)
 
@@ -82,11 +89,11 @@ class Chaos:
         self._airflow.api.start_run(f"chaos_{mode}", self.runs[-1], {"conn_id": CONNECTION})
 
     def _unfinished(self) -> list[str]:
-        def goes_on(run: str) -> bool:
+        def still_running_hint(run: str) -> bool:
             tasks = self._airflow.api.tasks(run)
             return not tasks or any(task["state"] not in FINISHED for task in tasks)
 
-        return [run for run in self.runs if goes_on(run)]
+        return [run for run in self.runs if still_running_hint(run)]
 
     def _drop(self) -> None:
         self.sandbox.faults.next("generate", drop=True)
@@ -95,10 +102,12 @@ class Chaos:
         self.sandbox.faults.next("generate", status=504, applied=True)
 
     def _unavailable(self) -> None:
-        self.sandbox.faults.next(self._dice.choice(["generate", "job"]), status=503)
+        self.sandbox.faults.next(self._rngs.choice(["generate", "job"]), status=503)
 
     def _limit(self) -> None:
-        self.sandbox.faults.next(self._dice.choice(["generate", "job"]), retry_after=self._dice.choice([1, 2]))
+        self.sandbox.faults.next(
+            self._rngs.choice(["generate", "job"]), retry_after=self._rngs.choice([1, 2])
+        )
 
     def _no_capacity(self) -> None:
         created = self.sandbox.state.jobs_created
@@ -108,11 +117,12 @@ class Chaos:
 
     def _kill_worker(self) -> None:
         running = [task for task in self.tasks if task["state"] == "running" and task["pid"]]
-        if running and self._airflow.kill_task(self._dice.choice(running)["pid"]):
+        if running and self._airflow.kill_task(self._rngs.choice(running)["pid"]):
             self._done["worker killed"] += 1
 
     def _kill_triggerer(self) -> None:
-        # One that has just started is still coming to work; killing it again would only stop the deferred tasks.
+        # One that has just started is still coming to work; killing it again would only stop the
+        # deferred tasks.
         if any(task["state"] == "deferred" and task["triggerer_job"] for task in self.tasks):
             for job in list(self._airflow.triggerers):
                 self._airflow.kill_triggerer(job)
@@ -122,7 +132,7 @@ class Chaos:
     def _outage(self) -> None:
         if any(task["state"] in ("running", "deferred") for task in self.tasks):
             self.sandbox.stop()
-            self._pause(self._dice.uniform(2, 5))
+            self._pause(self._rngs.uniform(2, 5))
             self.sandbox.start()
             self._done["API down"] += 1
 

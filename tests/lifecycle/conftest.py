@@ -52,8 +52,13 @@ def airflow(request: pytest.FixtureRequest) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
-def rows(request: pytest.FixtureRequest, airflow: Deployment, tables: Tables) -> Iterator[dict[Scenario, Future[Row]]]:
-    """What comes of each of the selected scenarios. They run at the same time, but for those that need to be alone."""
+def rows(
+    request: pytest.FixtureRequest, airflow: Deployment, tables: Tables
+) -> Iterator[dict[Scenario, Future[Row]]]:
+    """What comes of each of the selected scenarios.
+
+    They run at the same time, but for those that need to be alone.
+    """
     calls = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
     wanted = {call.params["scenario"] for call in calls if "scenario" in call.params}
     selected = [scenario for scenario in SCENARIOS if scenario in wanted]
@@ -80,8 +85,14 @@ def rows(request: pytest.FixtureRequest, airflow: Deployment, tables: Tables) ->
     yield rows
     if not rows:
         return
-    lines = [HEADER.format("scenario", "mode", "tries", "submits", "created", "paid", "reused", "seconds", "result")]
-    tables["Scenarios"] = lines + [_line(scenario, future) for scenario, future in rows.items() if future.done()]
+    lines = [
+        HEADER.format(
+            "scenario", "mode", "tries", "submits", "created", "paid", "reused", "seconds", "result"
+        )
+    ]
+    tables["Scenarios"] = lines + [
+        _line(scenario, future) for scenario, future in rows.items() if future.done()
+    ]
 
 
 def _in_background(work: Callable[[], None]) -> None:
@@ -93,11 +104,20 @@ def _line(scenario: Scenario, future: Future[Row]) -> str:
     if future.exception():
         return HEADER.format(scenario.title, scenario.mode, *[""] * 6, "FAILED")
     row = future.result()
-    counts = (row.tries, row.submits, row.created, row.paid, "yes" if row.reused else "no", f"{row.seconds:.0f}")
+    counts = (
+        row.tries,
+        row.submits,
+        row.created,
+        row.paid,
+        "yes" if row.reused else "no",
+        f"{row.seconds:.0f}",
+    )
     return HEADER.format(scenario.title, scenario.mode, *counts, "ok")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     for heading, lines in config.stash[TABLES].items():
         terminalreporter.section(heading)
         terminalreporter.write_line("\n".join(lines))

@@ -40,7 +40,8 @@ class Deployment:
 
     :ivar home: AIRFLOW_HOME; the output of the processes is in ``home / "processes"``.
     :ivar breakpoints: see ``dags/breakpoints.py``.
-    :ivar triggerers: process id of each running triggerer by the id of its job in Airflow's database.
+    :ivar triggerers: process id of each running triggerer by the id of its job in Airflow's
+        database.
     """
 
     def __init__(self) -> None:
@@ -50,10 +51,17 @@ class Deployment:
         self._logs = self.home / "processes"
         for folder in (self.breakpoints, self._logs):
             folder.mkdir()
-        shutil.copytree(HERE / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            HERE / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__")
+        )
         self._ports = {"core": free_port(), "execution": free_port()}
         url = f"http://127.0.0.1:{self._ports['core']}"
-        self._env = _environment(self.home, self.breakpoints, url, f"http://127.0.0.1:{self._ports['execution']}/execution/")
+        self._env = _environment(
+            self.home,
+            self.breakpoints,
+            url,
+            f"http://127.0.0.1:{self._ports['execution']}/execution/",
+        )
         self._keeper = subprocess.Popen(
             [sys.executable, str(HERE / "keeper.py")],
             stdin=subprocess.PIPE,
@@ -69,8 +77,9 @@ class Deployment:
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
         done = subprocess.run(command, env=self._env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        # Two, because on SQLite one that serves both can stand still: the route that starts a run waits for the database's lock
-        # in the event loop, which the task's request that holds the lock needs to finish.
+        # Two, because on SQLite one that serves both can stand still: the route that starts a run
+        # waits for the database's lock in the event loop, which the task's request that holds the
+        # lock needs to finish.
         for app, port in self._ports.items():
             self._start("api-server", "--workers", "1", "--apps", app, "--port", str(port))
         self._start("dag-processor")
@@ -82,7 +91,9 @@ class Deployment:
     def _reachable(self) -> bool:
         with suppress(requests.ConnectionError):
             self.api.log_in()
-            return requests.get(f"{self._env['AIRFLOW__CORE__EXECUTION_API_SERVER_URL']}health", timeout=60).ok
+            return requests.get(
+                f"{self._env['AIRFLOW__CORE__EXECUTION_API_SERVER_URL']}health", timeout=60
+            ).ok
         return False
 
     def _dags_loaded(self) -> bool:
@@ -94,7 +105,9 @@ class Deployment:
         """Start one more triggerer, wait until it is at work, and return the id of its job."""
         before = self._triggerer_jobs()
         pid = self._start("triggerer", "--skip-serve-logs")
-        (job,) = wait_until(lambda: self._triggerer_jobs() - before, "the triggerer is at work", 60, every=0.3)
+        (job,) = wait_until(
+            lambda: self._triggerer_jobs() - before, "the triggerer is at work", 60, every=0.3
+        )
         self.triggerers[job] = pid
         return job
 
@@ -107,10 +120,11 @@ class Deployment:
         return {job["id"] for job in found}
 
     def kill_task(self, pid: int) -> bool:
-        """Kill a task process and the executor's worker above it; return whether both were alive and at work.
+        """Kill a task process and the executor's worker above it; return whether both were alive
+        and at work.
 
-        The task is stopped first. A worker whose task has ended takes locks that all workers share, and must not die then; while
-        its task is stopped it only watches.
+        The task is stopped first. A worker whose task has ended takes locks that all workers share,
+        and must not die then; while its task is stopped it only watches.
         """
         try:
             task = psutil.Process(pid)
@@ -130,15 +144,15 @@ class Deployment:
         """Return the end of each log of a run's tasks, the triggers' ones too."""
         texts = []
         for file in sorted((self.home / "logs").glob(f"dag_id=*/run_id={run_id}/**/*.log*")):
-            shown = [_readable(line) for line in file.read_text().splitlines()[-lines:]]
+            shown = [_skip_unreadable(line) for line in file.read_text().splitlines()[-lines:]]
             texts.append("\n".join([f"--- {file.relative_to(self.home / 'logs')}", *shown]))
         return "\n".join(texts)
 
     def tries_ended_by_the_scheduler(self, run_id: str) -> int:
         """Return how many tries of a run's tasks the scheduler ended itself, by mistake.
 
-        When a deferred task resumes before the scheduler has heard that the process which deferred it is gone, it takes that for
-        the end of the resumed one, says so, and retries the task.
+        When a deferred task resumes before the scheduler has heard that the process which deferred
+        it is gone, it takes that for the end of the resumed one, says so, and retries the task.
         """
         log = (self._logs / "scheduler---skip-serve-logs.log").read_text()
         said = rf" {run_id} \[queued\] .*finished with state success, but the task instance's state attribute is queued"
@@ -164,21 +178,33 @@ class Deployment:
             shutil.rmtree(self.home, ignore_errors=True)
 
 
-def _readable(line: str) -> str:
+def _skip_unreadable(line: str) -> str:
     try:
         record = json.loads(line)
     except ValueError:
         return line
     if not isinstance(record, dict):
         return line
-    errors = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in record.get("error_detail") or []]
+    errors = [
+        f"{error.get('exc_type')}: {error.get('exc_value')}"
+        for error in record.get("error_detail") or []
+    ]
     return " ".join(
-        [str(record.get("timestamp", ""))[11:23], str(record.get("level", "")), str(record.get("event", "")), *errors]
+        [
+            str(record.get("timestamp", ""))[11:23],
+            str(record.get("level", "")),
+            str(record.get("event", "")),
+            *errors,
+        ]
     )
 
 
 def _environment(home: Path, breakpoints: Path, url: str, execution_url: str) -> dict[str, str]:
-    outer = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
+    outer = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW_", "_AIRFLOW"))
+    }
     settings = {
         "core": {
             "dags_folder": home / "dags",
@@ -200,7 +226,10 @@ def _environment(home: Path, breakpoints: Path, url: str, execution_url: str) ->
         },
         "api_auth": {"jwt_secret": secrets.token_hex(32)},
         # SQLite waits for its lock as long as this.
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60", "sql_alchemy_pool_size": 40},
+        "database": {
+            "sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
+            "sql_alchemy_pool_size": 40,
+        },
         "dag_processor": {"min_file_process_interval": 3600},
         # What follows makes Airflow notice within seconds what is minutes by default.
         "scheduler": {

@@ -1,7 +1,7 @@
 """Starts processes in its own session and kills all of that session once its standard input closes.
 
-The tests hold the other end of that pipe, so nothing outlives them, however they end. An order is a line of JSON: command, env
-and the file for its output; the answer is the pid.
+The tests hold the other end of that pipe, so nothing outlives them, however they end. An order is a
+line of JSON: command, env and the file for its output; the answer is the pid.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ def main() -> None:
 
 def _is_mine(process: psutil.Process) -> bool:
     try:
-        return process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == os.getpid()
+        return (
+            process.pid != os.getpid()
+            and process.status() != psutil.STATUS_ZOMBIE
+            and os.getsid(process.pid) == os.getpid()
+        )
     except (OSError, psutil.Error):
         return False
 

@@ -15,7 +15,9 @@ RETRY_AFTER = 4
 SCENARIOS: list[Scenario] = []
 
 
-def scenario(title: str, *modes: str, expected: Expected, **options: Any) -> Callable[[Callable[[Stage], None]], None]:
+def scenario(
+    title: str, *modes: str, expected: Expected, **options: Any
+) -> Callable[[Callable[[Stage], None]], None]:
     def add(play: Callable[[Stage], None]) -> None:
         SCENARIOS.extend(Scenario(title, mode, play, expected, **options) for mode in modes)
 
@@ -45,7 +47,12 @@ def _(stage: Stage) -> None:
     stage.start()
 
 
-@scenario("answers dropped, repeats used up", *BOTH, expected=Expected(tries=2, reused=True), max_retries=1)
+@scenario(
+    "answers dropped, repeats used up",
+    *BOTH,
+    expected=Expected(tries=2, reused=True),
+    max_retries=1,
+)
 def _(stage: Stage) -> None:
     stage.sandbox.faults.next("generate", drop=True, times=2)
     stage.start()
@@ -69,9 +76,12 @@ def _(stage: Stage) -> None:
     stage.sandbox.faults.next("generate", retry_after=RETRY_AFTER)
     stage.start()
     refused, accepted = wait_until(
-        lambda: stage.ledger.requests("generate")[1:] and stage.ledger.requests("generate"), "a repeat"
+        lambda: stage.ledger.requests("generate")[1:] and stage.ledger.requests("generate"),
+        "a repeat",
     )
-    assert accepted.at - refused.at >= RETRY_AFTER, f"repeated after {accepted.at - refused.at:.1f} s"
+    assert accepted.at - refused.at >= RETRY_AFTER, (
+        f"repeated after {accepted.at - refused.at:.1f} s"
+    )
 
 
 @scenario("API down during submit", *BOTH, expected=Expected(tries=None))
@@ -105,41 +115,62 @@ def _(stage: Stage) -> None:
     stage.clear()
 
 
-@scenario("cleared, regenerate_on_clear=False", *BOTH, expected=Expected(tries=2, reused=True), kind="kept")
+@scenario(
+    "cleared, regenerate_on_clear=False",
+    *BOTH,
+    expected=Expected(tries=2, reused=True),
+    kind="kept",
+)
 def _(stage: Stage) -> None:
     stage.start()
     stage.deliver()
     stage.clear()
 
 
-@scenario("cleared while it runs", "sync", expected=Expected(tries=2, created=2, paid=2), latency=LONG)
+@scenario(
+    "cleared while it runs", "sync", expected=Expected(tries=2, created=2, paid=2), latency=LONG
+)
 def _(stage: Stage) -> None:
     stage.start()
     wait_until(lambda: stage.ledger.requests("job"), "the job is looked at")
-    stage.airflow.api.clear(stage.scenario.dag_id, stage.name, "picture")
+    stage.airflow.api.clear(stage.scenario.dag_id, stage.name, "image")
     (job,) = stage.sandbox.state.jobs
     stage.finish_job()
     stage.collect(job.id)
 
 
-@scenario("marked failed while it polls", "sync", expected=Expected(tries=2, reused=True), kind="kept", latency=LONG)
+@scenario(
+    "marked failed while it polls",
+    "sync",
+    expected=Expected(tries=2, reused=True),
+    kind="kept",
+    latency=LONG,
+)
 def _(stage: Stage) -> None:
     stage.start()
     wait_until(lambda: stage.ledger.requests("job"), "the job is looked at")
-    stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "picture")
+    stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "image")
     stage.says_what_keeps_running()
 
 
-@scenario("marked failed while deferred", "deferrable", expected=Expected(tries=2, reused=True), kind="kept", latency=LONG)
+@scenario(
+    "marked failed while deferred",
+    "deferrable",
+    expected=Expected(tries=2, reused=True),
+    kind="kept",
+    latency=LONG,
+)
 def _(stage: Stage) -> None:
     stage.start()
     stage.reaches("deferred")
     wait_until(lambda: stage.ledger.requests("job"), "the trigger looks at the job")
-    stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "picture")
+    stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "image")
     stage.says_what_keeps_running()
 
 
-@scenario("triggerer killed, another there", "deferrable", expected=Expected(), latency=LONG, alone=True)
+@scenario(
+    "triggerer killed, another there", "deferrable", expected=Expected(), latency=LONG, alone=True
+)
 def _(stage: Stage) -> None:
     stage.airflow.start_triggerer()
     stage.start()
@@ -148,7 +179,9 @@ def _(stage: Stage) -> None:
     stage.finish_job()
 
 
-@scenario("triggerer killed and started anew", "deferrable", expected=Expected(), latency=LONG, alone=True)
+@scenario(
+    "triggerer killed and started anew", "deferrable", expected=Expected(), latency=LONG, alone=True
+)
 def _(stage: Stage) -> None:
     stage.start()
     wait_until(lambda: _holder(stage), "a triggerer has the trigger")

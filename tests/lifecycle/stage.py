@@ -27,7 +27,7 @@ class Expected:
     """What is left behind when a scenario is over.
 
     :ivar tries: None where chance decides, as with an outage.
-    :ivar reused: what the last value says about its picture.
+    :ivar reused: what the last value says about its image.
     """
 
     tries: int | None = 1
@@ -42,14 +42,15 @@ class Scenario:
 
     :ivar play: breaks something while the run goes on; judged is what comes after it.
     :ivar latency: seconds a job takes; LONG for one that goes on until ``finish_job()``.
-    :ivar alone: runs after all those that run together, because it kills triggerers or needs one that reacts at once.
+    :ivar alone: runs after all those that run together, because it kills triggerers or needs one
+        that reacts at once.
     """
 
     title: str
     mode: str
     play: Callable[[Stage], None]
     expected: Expected
-    kind: str = "picture"
+    kind: str = "image"
     latency: float = 2.0
     max_retries: int = 4
     alone: bool = False
@@ -77,7 +78,7 @@ class Row:
 class Stage:
     """Where *scenario* runs; a context manager that starts and ends its sandbox.
 
-    :ivar pictures: the values that tasks delivered so far, by job id.
+    :ivar images: the values that tasks delivered so far, by job id.
     """
 
     def __init__(self, scenario: Scenario, airflow: Deployment, name: str) -> None:
@@ -85,9 +86,11 @@ class Stage:
         self.airflow = airflow
         self.name = name
         self._ahead = 0.0
-        self.sandbox = Sandbox(port=free_port(), latency=scenario.latency, clock=lambda: time.time() + self._ahead)
+        self.sandbox = Sandbox(
+            port=free_port(), latency=scenario.latency, clock=lambda: time.time() + self._ahead
+        )
         self.ledger = Ledger(self.sandbox)
-        self.pictures: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Stage:
         self.sandbox.start()
@@ -101,7 +104,8 @@ class Stage:
     def perform(self) -> Row:
         """Play the scenario and judge it.
 
-        :raises AssertionError: it did not end as expected; the text ends with the logs of its tasks.
+        :raises AssertionError: it did not end as expected; the text ends with the logs of its
+            tasks.
         """
         begun = time.monotonic()
         try:
@@ -110,7 +114,9 @@ class Stage:
             row = self._row(value, time.monotonic() - begun)
             self._judge(row)
         except Exception as error:
-            logs = "\n".join(self.airflow.task_logs(run) for run in (self.name, f"{self.name}-collect"))
+            logs = "\n".join(
+                self.airflow.task_logs(run) for run in (self.name, f"{self.name}-collect")
+            )
             raise AssertionError(f"{error}\n{self.sandbox.state.document()}\n{logs}") from error
         return row
 
@@ -138,7 +144,9 @@ class Stage:
         armed.touch()
         self.start()
         wait_until(hit.exists, f"{self.name} reaches the breakpoint {point}")
-        assert self.airflow.kill_task(int(hit.read_text())), "the task process was not there to be killed"
+        assert self.airflow.kill_task(int(hit.read_text())), (
+            "the task process was not there to be killed"
+        )
 
     def clear(self) -> None:
         """Clear the finished task by hand.
@@ -146,8 +154,10 @@ class Stage:
         Airflow forgets a clear that comes between the end of the task and that of the run.
         """
         dag_id = self.scenario.dag_id
-        wait_until(lambda: self.airflow.api.run_ended(dag_id, self.name), f"{self.name} has ended", every=1)
-        self.airflow.api.clear(dag_id, self.name, "picture")
+        wait_until(
+            lambda: self.airflow.api.run_ended(dag_id, self.name), f"{self.name} has ended", every=1
+        )
+        self.airflow.api.clear(dag_id, self.name, "image")
         self.task(fresh=True)
 
     def collect(self, job_id: str) -> None:
@@ -180,11 +190,14 @@ class Stage:
         """Let the API be down for *seconds*, and until *over* says so."""
         self.sandbox.stop()
         began = time.monotonic()
-        wait_until(lambda: time.monotonic() > began + seconds and over(), f"{self.name}: the outage is over")
+        wait_until(
+            lambda: time.monotonic() > began + seconds and over(),
+            f"{self.name}: the outage is over",
+        )
         self.sandbox.start()
 
     def deliver(self, run_id: str | None = None) -> dict[str, Any]:
-        """Wait until a task succeeded, look at the picture it delivers, and return its value."""
+        """Wait until a task succeeded, look at the image it delivers, and return its value."""
         task = self.reaches("success", run_id=run_id)
         value: dict[str, Any] = self.airflow.api.xcom(task)
         (url,) = value["image_urls"]
@@ -192,7 +205,7 @@ class Stage:
         answer = requests.get(url, timeout=30)
         assert answer.ok, f"{url}: {answer.status_code}"
         Image.open(io.BytesIO(answer.content)).verify()
-        self.pictures[value["job_id"]] = value
+        self.images[value["job_id"]] = value
         return value
 
     @property
@@ -202,13 +215,30 @@ class Stage:
     def _row(self, value: dict[str, Any], seconds: float) -> Row:
         state = self.sandbox.state
         submits = len(self.ledger.requests("generate"))
-        return Row(self.task()["try_number"], submits, state.jobs_created, state.jobs_paid, value["reused"], seconds)
+        return Row(
+            self.task()["try_number"],
+            submits,
+            state.jobs_created,
+            state.jobs_paid,
+            value["reused"],
+            seconds,
+        )
 
     def _judge(self, row: Row) -> None:
         expected = self.scenario.expected
         assert row.paid == expected.paid, f"{row.paid} jobs were paid for, not {expected.paid}"
-        assert row.created == expected.created, f"{row.created} jobs were created, not {expected.created}"
-        assert set(self.pictures) == self.paid_jobs, "the pictures delivered are not those that were paid for"
-        more = self.airflow.tries_ended_by_the_scheduler(self.name)  # the next try finds the job again
-        assert row.reused is (expected.reused or more > 0), f"the value says reused: {row.reused}, after {more} needless retries"
-        assert expected.tries is None or row.tries == expected.tries + more, f"{row.tries} tries, not {expected.tries} + {more}"
+        assert row.created == expected.created, (
+            f"{row.created} jobs were created, not {expected.created}"
+        )
+        assert set(self.images) == self.paid_jobs, (
+            "the images delivered are not those that were paid for"
+        )
+        more = self.airflow.tries_ended_by_the_scheduler(
+            self.name
+        )  # the next try finds the job again
+        assert row.reused is (expected.reused or more > 0), (
+            f"the value says reused: {row.reused}, after {more} needless retries"
+        )
+        assert expected.tries is None or row.tries == expected.tries + more, (
+            f"{row.tries} tries, not {expected.tries} + {more}"
+        )

@@ -1,4 +1,5 @@
-"""A storm of faults drawn by chance: still one paid job for each picture, and every paid picture delivered.
+"""A storm of faults drawn by chance: still one paid job for each image, and every paid image
+delivered.
 
 LIFECYCLE_FAULTS sets how many faults have to take effect (40), LIFECYCLE_SEED what is drawn.
 """
@@ -33,7 +34,9 @@ def test_a_storm_of_faults_costs_nothing_twice(
 
         tasks, state = chaos.tasks, chaos.sandbox.state
         ended_badly = [task for task in tasks if task["state"] != "success"]
-        delivered = Counter(airflow.api.xcom(task)["job_id"] for task in tasks if task["state"] == "success")
+        delivered = Counter(
+            airflow.api.xcom(task)["job_id"] for task in tasks if task["state"] == "success"
+        )
         paid = {job.id: job.input["prompt"] for job in state.jobs if not job.refunded}
         duplicates = len(paid) - len(set(paid.values()))
         lost = [job for job in paid if delivered[job] != 1]

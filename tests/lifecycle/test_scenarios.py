@@ -1,4 +1,4 @@
-"""Nothing is paid twice and no paid picture is lost, whatever dies."""
+"""Nothing is paid twice and no paid image is lost, whatever dies."""
 
 from __future__ import annotations
 

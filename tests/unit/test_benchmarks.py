@@ -33,7 +33,9 @@ def test_a_table_has_a_row_for_each():
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == ["1", "2"]
 
 
-@pytest.mark.parametrize(("value", "decimals", "text"), [(2000, 0, "2,000"), (1.25, 1, "1.2"), (None, 2, "\u2013")])
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"), [(2000, 0, "2,000"), (1.25, 1, "1.2"), (None, 2, "\u2013")]
+)
 def test_numbers_are_written_with_the_decimals_asked_for(value, decimals, text):
     assert number(value, decimals) == text
 
@@ -49,7 +51,7 @@ def test_lengths_are_spread_evenly():
     assert max(later - earlier for earlier, later in pairwise(seconds)) < 0.2
 
 
-def test_a_picture_that_is_lost_or_comes_twice_is_noticed():
+def test_a_image_that_is_lost_or_comes_twice_is_noticed():
     assert Delivery.of(["a", "b"], ["b", "a"]).exact
     assert not Delivery.of(["a", "b"], ["a"]).exact
     assert not Delivery.of(["a", "b"], ["a", "b", "b"]).exact

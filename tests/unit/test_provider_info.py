@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
 
-from airflow_provider_apiframe import __version__, connection_form, get_provider_info
+from airflow_provider_apiframe import __version__, get_provider_info
+from airflow_provider_apiframe.hooks import connection as connection_form
 
 INFO = get_provider_info()
 
@@ -36,7 +37,9 @@ def test_every_module_it_names_exists(module):
 def test_every_integration_it_names_is_declared():
     declared = {integration["integration-name"] for integration in INFO["integrations"]}
     assert {
-        entry["integration-name"] for kind in ("hooks", "operators", "sensors", "triggers") for entry in INFO[kind]
+        entry["integration-name"]
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in INFO[kind]
     } == declared
 
 
@@ -55,13 +58,19 @@ def test_airflow_finds_every_field_of_the_form():
     manager = ProvidersManager()
     if not manager.connection_form_widgets:
         pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
-    fields = {name for name in manager.connection_form_widgets if name.startswith("extra__apiframe__")}
+    fields = {
+        name for name in manager.connection_form_widgets if name.startswith("extra__apiframe__")
+    }
     assert fields == {f"extra__apiframe__{field.name}" for field in connection_form.EXTRA_FIELDS}
 
 
 def test_airflow_3_serves_the_form_through_its_api():
     service = pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections")
-    meta = next(hook for hook in service.HookMetaService.hook_meta_data() if hook.connection_type == "apiframe")
+    meta = next(
+        hook
+        for hook in service.HookMetaService.hook_meta_data()
+        if hook.connection_type == "apiframe"
+    )
     assert meta.hook_name == "Apiframe"
     if not meta.extra_fields:
         pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
@@ -71,5 +80,9 @@ def test_airflow_3_serves_the_form_through_its_api():
 
 def test_the_examples_are_where_airflow_looks_for_them():
     package = Path(importlib.import_module("airflow_provider_apiframe").__file__).parent
-    folder = next(folder for folder in (package / "example_dags", package.parent / "example_dags") if folder.is_dir())
+    folder = next(
+        folder
+        for folder in (package / "example_dags", package.parent / "example_dags")
+        if folder.is_dir()
+    )
     assert len(list(folder.glob("example_*.py"))) == 3

@@ -1,8 +1,8 @@
 """Places where a task stops and waits to be killed.
 
-A test arms one by making the file ``<run_id>.<point>`` in the folder of LIFECYCLE_BREAKPOINTS. The first task process of that
-run to come by takes the file away, writes its process id to ``<run_id>.<point>.hit``, and goes no further; the next try finds
-nothing.
+A test arms one by making the file ``<run_id>.<point>`` in the folder of LIFECYCLE_BREAKPOINTS. The
+first task process of that run to come by takes the file away, writes its process id to
+``<run_id>.<point>.hit``, and goes no further; the next try finds nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def reach(point: str) -> None:
 
 
 class BreakableFlux(FluxGenerateOperator):
-    """The operator, with breakpoints around its steps. Those around its requests are in ``_send_once`` below."""
+    """The operator, with breakpoints around its steps.
+
+    Those around its requests are in ``_send_once`` below.
+    """
 
     def execute(self, context: Any) -> Any:
         value = super().execute(context)

@@ -52,7 +52,10 @@ def clock(_time: Clock) -> Clock:
 
 @pytest.fixture
 def sandbox(_server: Sandbox, clock: Clock) -> Sandbox:
-    """A local Apiframe, empty, with a job time of 10 s on ``clock``. One server for all tests: starting one takes a while."""
+    """A local Apiframe, empty, with a job time of 10 s on ``clock``.
+
+    One server for all tests: starting one takes a while.
+    """
     _server.reset()
     return _server
 
@@ -63,7 +66,10 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Client:
-    """A client of either kind, called the same way. Pauses are not slept but noted, and turn the sandbox's clock."""
+    """A client of either kind, called the same way.
+
+    Pauses are not slept but noted, and turn the sandbox's clock.
+    """
 
     def __init__(self, kind: str, settings: ClientSettings, clock: Clock) -> None:
         self.kind = kind
@@ -88,17 +94,31 @@ class Client:
         return call
 
     async def _call_async(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        async with AsyncApiframeClient(self.settings, sleep=self._pause_async, clock=self._clock) as client:
+        async with AsyncApiframeClient(
+            self.settings, sleep=self._pause_async, clock=self._clock
+        ) as client:
             return await getattr(client, method)(*args, **kwargs)
 
 
 @pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest, sandbox: Sandbox, clock: Clock) -> Callable[..., Client]:
-    """Call it for a client of the sandbox with other settings. Every test that uses it runs with both clients."""
+def connect(
+    request: pytest.FixtureRequest, sandbox: Sandbox, clock: Clock
+) -> Callable[..., Client]:
+    """Call it for a client of the sandbox with other settings.
+
+    Every test that uses it runs with both clients.
+    """
 
     def connect(**settings: Any) -> Client:
-        # Without TLS there is nothing to verify, and reading the CA bundle each time would take most of the tests' time.
-        given = {"api_key": sandbox.api_key, "base_url": sandbox.url, "timeout": 20.0, "verify": False, **settings}
+        # Without TLS there is nothing to verify, and reading the CA bundle each time would take
+        # most of the tests' time.
+        given = {
+            "api_key": sandbox.api_key,
+            "base_url": sandbox.url,
+            "timeout": 20.0,
+            "verify": False,
+            **settings,
+        }
         return Client(request.param, ClientSettings(**given), clock)
 
     return connect
@@ -120,7 +140,8 @@ class Seen:
 
 
 class Elsewhere:
-    """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and notes all requests.
+    """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and
+    notes all requests.
 
     A body shorter than its Content-Length header is a connection that breaks off.
     """
@@ -139,7 +160,9 @@ class Elsewhere:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 elsewhere.requests.append(Seen(self.command, self.path, headers, body))
-                status, sent, content = elsewhere.answers.pop(0) if elsewhere.answers else (200, {}, b"{}")
+                status, sent, content = (
+                    elsewhere.answers.pop(0) if elsewhere.answers else (200, {}, b"{}")
+                )
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **sent}.items():
                     self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""Fetching a picture: whole or not at all, by its true type, and never with the key."""
+"""Fetching an image: whole or not at all, by its true type, and never with the key."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from airflow_provider_apiframe.api import download as module
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.download import download, image_type
+from airflow_provider_apiframe.api.endpoints import USER_AGENT
 from airflow_provider_apiframe.api.errors import DownloadError
-from airflow_provider_apiframe.api.models import GenerateRequest
-from airflow_provider_apiframe.api.protocol import USER_AGENT
+from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"png" * 100
@@ -28,20 +28,22 @@ def attempts(monkeypatch) -> list[int]:
     """The numbers of the attempts that failed and may be made again; the pause after them takes no time."""
     seen: list[int] = []
 
-    def pause_after(attempt: int, asked: float | None) -> float:
+    def retry_backoff(attempt: int, asked: float | None) -> float:
         seen.append(attempt)
         return 0.0
 
-    monkeypatch.setattr(module, "pause_after", pause_after)
+    monkeypatch.setattr(module, "retry_backoff", retry_backoff)
     return seen
 
 
 @pytest.fixture
-def picture(sandbox, clock):
-    """Call it for the link of a finished picture in the sandbox."""
+def image(sandbox, clock):
+    """Call it for the link of a finished image in the sandbox."""
 
     def make(**flux_params: object) -> str:
-        request = GenerateRequest.parse(prompt="a poster", flux_params={"width": 256, "height": 256, **flux_params})
+        request = GenerateRequest.parse(
+            prompt="a poster", flux_params={"width": 256, "height": 256, **flux_params}
+        )
         with ApiframeClient(ClientSettings(sandbox.api_key, base_url=sandbox.url)) as client:
             job_id = client.generate(request).job_id
             clock.advance(10)
@@ -51,7 +53,11 @@ def picture(sandbox, clock):
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def refusal(url: str, target: object, **limits: object) -> DownloadError:
@@ -64,26 +70,35 @@ def refusal(url: str, target: object, **limits: object) -> DownloadError:
     ("given", "extension", "content_type"),
     [("png", "png", "image/png"), ("jpg", "jpg", "image/jpeg"), ("webp", "webp", "image/webp")],
 )
-def test_a_picture_of_the_sandbox_is_fetched_whole(picture, tmp_path, given, extension, content_type):
-    url = picture(output_format=given)
+def test_a_image_of_the_sandbox_is_fetched_whole(image, tmp_path, given, extension, content_type):
+    url = image(output_format=given)
     image = download(url, tmp_path)
     data = image.path.read_bytes()
     assert image.path == tmp_path / f"{Path(url).stem}.{extension}"
-    assert (image.content_type, image.bytes, image.sha256) == (content_type, len(data), hashlib.sha256(data).hexdigest())
+    assert (image.content_type, image.bytes, image.sha256) == (
+        content_type,
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+    )
     assert image_type(data[:12]) == (content_type, extension)
 
 
-def test_a_picture_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
+def test_a_image_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
     data = PNG + os.urandom(300_000)
     elsewhere.answers = [(200, {}, data)]
-    assert download(f"{elsewhere.url}/a.png", tmp_path / "a.png").sha256 == hashlib.sha256(data).hexdigest()
+    assert (
+        download(f"{elsewhere.url}/a.png", tmp_path / "a.png").sha256
+        == hashlib.sha256(data).hexdigest()
+    )
     assert files_in(tmp_path) == {"a.png": data}
 
 
 # Where it goes
 
 
-@pytest.mark.parametrize("name", ["poster.png", "poster", "poster.jpg", "deep/er/poster.png", "ä ö.png"])
+@pytest.mark.parametrize(
+    "name", ["poster.png", "poster", "poster.jpg", "deep/er/poster.png", "ä ö.png"]
+)
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_file_target_is_written_under_exactly_its_name(elsewhere, tmp_path, name, kind):
     elsewhere.answers = [(200, {}, PNG)]
@@ -101,10 +116,13 @@ def test_a_folder_target_gets_the_name_of_the_link(elsewhere, tmp_path, target):
 
 
 @pytest.mark.parametrize(
-    ("data", "content_type", "extension"), [(PNG, "image/png", "png"), (JPG, "image/jpeg", "jpg"), (WEBP, "image/webp", "webp")]
+    ("data", "content_type", "extension"),
+    [(PNG, "image/png", "png"), (JPG, "image/jpeg", "jpg"), (WEBP, "image/webp", "webp")],
 )
 @pytest.mark.parametrize("claimed", ["png", "jpeg", "gif"])
-def test_type_and_extension_come_from_the_bytes(elsewhere, tmp_path, data, content_type, extension, claimed):
+def test_type_and_extension_come_from_the_bytes(
+    elsewhere, tmp_path, data, content_type, extension, claimed
+):
     elsewhere.answers = [(200, {"Content-Type": f"image/{claimed}"}, data)]
     image = download(f"{elsewhere.url}/a.{claimed}", tmp_path)
     assert (image.path.name, image.content_type) == (f"a.{extension}", content_type)
@@ -160,7 +178,7 @@ FAILURES = [
     pytest.param((404, {}, b"gone"), id="404"),
     pytest.param((500, {}, b"oops"), id="500"),
     pytest.param((200, BROKEN, PNG), id="short read"),
-    pytest.param((200, {}, b"<html>not a picture</html>"), id="no picture"),
+    pytest.param((200, {}, b"<html>not an image</html>"), id="no image"),
     pytest.param((200, {}, b""), id="nothing"),
     pytest.param((200, {}, PNG * 100), id="too large"),
 ]
@@ -168,7 +186,9 @@ FAILURES = [
 
 @pytest.mark.parametrize("answer", FAILURES)
 @pytest.mark.parametrize("target", ["a.png", "."])
-def test_a_failure_leaves_an_existing_file_as_it_was_and_nothing_beside_it(elsewhere, tmp_path, answer, target):
+def test_a_failure_leaves_an_existing_file_as_it_was_and_nothing_beside_it(
+    elsewhere, tmp_path, answer, target
+):
     (tmp_path / "a.png").write_bytes(b"old")
     elsewhere.answers = [answer] * 2
     refusal(f"{elsewhere.url}/a.png", tmp_path / target, max_bytes=2000, max_retries=1)
@@ -190,23 +210,38 @@ def test_a_failure_of_another_kind_leaves_nothing_behind(elsewhere, tmp_path, mo
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(elsewhere, tmp_path, attempts, status):
+def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(
+    elsewhere, tmp_path, attempts, status
+):
     elsewhere.answers = [(status, {}, b"gone")] * 3
     error = refusal(f"{elsewhere.url}/a.png?{SECRET}", tmp_path, max_retries=2)
-    assert str(error) == f"{elsewhere.url}/a.png answered {status}. The link has expired or the picture is gone."
-    assert (error.status_code, error.transient, attempts, len(elsewhere.requests)) == (status, False, [], 1)
+    assert (
+        str(error)
+        == f"{elsewhere.url}/a.png answered {status}. The link has expired or the image is gone."
+    )
+    assert (error.status_code, error.transient, attempts, len(elsewhere.requests)) == (
+        status,
+        False,
+        [],
+        1,
+    )
 
 
-def test_a_picture_that_the_sandbox_has_dropped_is_a_dead_link(picture, clock, tmp_path):
-    url = picture()
+def test_a_image_that_the_sandbox_has_dropped_is_a_dead_link(image, clock, tmp_path):
+    url = image()
     clock.advance(90_000)
     assert "The link has expired" in str(refusal(url, tmp_path))
 
 
 @pytest.mark.parametrize("status", [400, 401, 416, 451])
-def test_another_4xx_is_told_without_a_guess_and_not_tried_again(elsewhere, tmp_path, attempts, status):
+def test_another_4xx_is_told_without_a_guess_and_not_tried_again(
+    elsewhere, tmp_path, attempts, status
+):
     elsewhere.answers = [(status, {}, b"no")] * 3
-    assert str(refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=2)) == f"{elsewhere.url}/a.png answered {status}."
+    assert (
+        str(refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=2))
+        == f"{elsewhere.url}/a.png answered {status}."
+    )
     assert attempts == []
 
 
@@ -220,21 +255,26 @@ def test_an_outage_is_tried_again(elsewhere, tmp_path, attempts, status):
 def test_an_outage_that_lasts_is_told_after_max_retries(elsewhere, tmp_path, attempts):
     elsewhere.answers = [(503, {}, b"later")] * 9
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=3)
-    assert (error.status_code, error.transient, len(elsewhere.requests), attempts) == (503, True, 4, [1, 2, 3, 4])
+    assert (error.status_code, error.transient, len(elsewhere.requests), attempts) == (
+        503,
+        True,
+        4,
+        [1, 2, 3, 4],
+    )
 
 
 @pytest.mark.parametrize("fault", [{"cut_after": 0}, {"cut_after": 100}, {"drop": True}])
-def test_a_short_read_is_tried_again(picture, sandbox, tmp_path, attempts, fault):
-    url = picture()
-    sandbox.faults.next("picture", **fault)
+def test_a_short_read_is_tried_again(image, sandbox, tmp_path, attempts, fault):
+    url = image()
+    sandbox.faults.next("image", **fault)
     image = download(url, tmp_path)
     assert image.bytes == len(image.path.read_bytes()) > 100
-    assert (sandbox.state.requests["picture"], attempts) == (2, [1])
+    assert (sandbox.state.requests["image"], attempts) == (2, [1])
 
 
-def test_a_short_read_that_repeats_is_an_error(picture, sandbox, tmp_path):
-    url = picture()
-    sandbox.faults.next("picture", cut_after=100, times=2)
+def test_a_short_read_that_repeats_is_an_error(image, sandbox, tmp_path):
+    url = image()
+    sandbox.faults.next("image", cut_after=100, times=2)
     assert refusal(url, tmp_path, max_retries=1).transient
     assert files_in(tmp_path) == {}
 
@@ -245,20 +285,26 @@ def test_a_refused_port_is_tried_again(closed_port, tmp_path, attempts):
     assert (error.transient, attempts) == (True, [1, 2, 3])
 
 
-@pytest.mark.parametrize("data", [b"<html>Hello</html>", b"GIF89a" + b"x" * 50, b"RIFF\x10\x00\x00\x00WAVEfmt ", b"\x89PN", b""])
-def test_what_is_no_picture_is_refused_with_its_first_bytes(elsewhere, tmp_path, attempts, data):
+@pytest.mark.parametrize(
+    "data",
+    [b"<html>Hello</html>", b"GIF89a" + b"x" * 50, b"RIFF\x10\x00\x00\x00WAVEfmt ", b"\x89PN", b""],
+)
+def test_what_is_no_image_is_refused_with_its_first_bytes(elsewhere, tmp_path, attempts, data):
     elsewhere.answers = [(200, {"Content-Type": "image/png"}, data)] * 2
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=1)
-    assert str(error) == f"{elsewhere.url}/a.png gave {len(data)} bytes that are no PNG, JPEG or WebP: {data[:12]!r}..."
+    assert (
+        str(error)
+        == f"{elsewhere.url}/a.png gave {len(data)} bytes that are no PNG, JPEG or WebP: {data[:12]!r}..."
+    )
     assert (error.transient, attempts) == (False, [])
 
 
-def test_a_picture_of_exactly_the_size_cap_is_taken(elsewhere, tmp_path):
+def test_a_image_of_exactly_the_size_cap_is_taken(elsewhere, tmp_path):
     elsewhere.answers = [(200, {}, PNG)]
     assert download(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG)).bytes == len(PNG)
 
 
-def test_a_picture_above_the_size_cap_is_stopped(elsewhere, tmp_path, attempts):
+def test_a_image_above_the_size_cap_is_stopped(elsewhere, tmp_path, attempts):
     elsewhere.answers = [(200, {}, PNG)] * 2
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG) - 1, max_retries=1)
     assert str(error) == f"{elsewhere.url}/a.png gives more than {len(PNG) - 1} bytes; stopped"
@@ -301,7 +347,7 @@ def test_a_password_in_a_link_is_in_no_error_text(elsewhere, tmp_path):
 # What is sent
 
 
-def test_the_picture_is_asked_for_with_a_product_name_and_without_the_key(elsewhere, tmp_path):
+def test_the_image_is_asked_for_with_a_product_name_and_without_the_key(elsewhere, tmp_path):
     elsewhere.answers = [(200, {}, PNG)]
     download(f"{elsewhere.url}/a.png?{SECRET}", tmp_path)
     (seen,) = elsewhere.requests
@@ -310,7 +356,7 @@ def test_the_picture_is_asked_for_with_a_product_name_and_without_the_key(elsewh
     assert not {"x-api-key", "authorization", "cookie", "idempotency-key"} & seen.headers.keys()
 
 
-def test_a_redirect_to_the_picture_is_followed(elsewhere, tmp_path):
+def test_a_redirect_to_the_image_is_followed(elsewhere, tmp_path):
     elsewhere.answers = [(302, {"Location": f"/b.png?{SECRET}"}, b""), (200, {}, PNG)]
     assert download(f"{elsewhere.url}/a.png", tmp_path).path.read_bytes() == PNG
     assert [seen.path for seen in elsewhere.requests] == ["/a.png", f"/b.png?{SECRET}"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_apiframe.api.errors import JobFailedError
-from airflow_provider_apiframe.api.job_failures import FAILURES, failure_in
+from airflow_provider_apiframe.api.job_failures import FAILURES, classify_failure
 from airflow_provider_apiframe.api.models import Job
 
 
@@ -14,8 +14,14 @@ from airflow_provider_apiframe.api.models import Job
         ("Model is overloaded", "no_capacity"),
         ("Prediction timed out", "no_capacity"),
         ("Content filter is temporarily unavailable", "no_capacity"),
-        ("NSFW content detected. Try running it again, or try a different prompt.", "refused_content"),
-        ("The input or output was flagged as sensitive. Please try again with different inputs. (E005)", "refused_content"),
+        (
+            "NSFW content detected. Try running it again, or try a different prompt.",
+            "refused_content",
+        ),
+        (
+            "The input or output was flagged as sensitive. Please try again with different inputs. (E005)",
+            "refused_content",
+        ),
         ("Request Moderated", "refused_content"),
         ("Content policy violation", "refused_content"),
         ("provider error: content-policy violation", "refused_content"),
@@ -40,12 +46,15 @@ from airflow_provider_apiframe.api.models import Job
     ],
 )
 def test_the_vendors_texts_are_told_apart(text, kind):
-    assert failure_in(text).kind == kind
+    assert classify_failure(text).kind == kind
 
 
 def test_a_retry_is_left_out_only_where_the_text_says_that_it_cannot_help():
-    assert {rule.kind for rule in FAILURES if not rule.transient} == {"refused_content", "invalid_request"}
-    assert failure_in("a text nobody has seen").transient
+    assert {rule.kind for rule in FAILURES if not rule.transient} == {
+        "refused_content",
+        "invalid_request",
+    }
+    assert classify_failure("a text nobody has seen").transient
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,6 @@ def test_a_retry_is_left_out_only_where_the_text_says_that_it_cannot_help():
 )
 def test_the_error_says_what_to_do(text, transient, advice):
     with pytest.raises(JobFailedError, match=advice) as caught:
-        Job(id="j", status="FAILED", error=text).require_pictures()
+        Job(id="j", status="FAILED", error=text).raise_for_status()
     assert caught.value.transient is transient
-    assert caught.value.kind == failure_in(text).kind
+    assert caught.value.kind == classify_failure(text).kind

@@ -9,23 +9,16 @@ from flux_strategies import model_and_params
 from hypothesis import given
 from pydantic import ValidationError
 
-from airflow_provider_apiframe.api.checks import nearest_model
 from airflow_provider_apiframe.api.errors import (
     InvalidRequestError,
     JobCancelledError,
     JobError,
     JobFailedError,
-    UnusableAnswerError,
+    UnexpectedResponseError,
 )
-from airflow_provider_apiframe.api.models import (
-    Account,
-    FluxParams,
-    GenerateRequest,
-    Job,
-    JobAccepted,
-    JobPage,
-    ModelList,
-)
+from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.params.flux import FluxParams
+from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
 
 A, B = "https://cdn2.apiframe.ai/images/a-1.png", "https://cdn2.apiframe.ai/images/a-2.png"
 
@@ -43,7 +36,9 @@ def job(**fields) -> Job:
 # What goes in
 
 
-@pytest.mark.parametrize("prompt", ["x", "a" * 2000, "😀" * 1000, "ä" * 2000, " a ", "line\nline", "日本" * 1000])
+@pytest.mark.parametrize(
+    "prompt", ["x", "a" * 2000, "😀" * 1000, "ä" * 2000, " a ", "line\nline", "日本" * 1000]
+)
 def test_a_prompt_of_1_to_2000_utf_16_units_is_sent_as_it_is(prompt):
     assert GenerateRequest.parse(prompt=prompt).to_wire()["prompt"] == prompt
 
@@ -76,14 +71,22 @@ def test_the_model_is_flux_2_flex_unless_another_is_named():
 
 
 def test_a_model_that_is_not_known_is_sent_as_it_is():
-    request = GenerateRequest.parse(prompt="x", model="flux-3-flex", flux_params={"steps": 9, "raw": True})
-    assert request.to_wire() == {"prompt": "x", "model": "flux-3-flex", "fluxParams": {"steps": 9, "raw": True}}
+    request = GenerateRequest.parse(
+        prompt="x", model="flux-3-flex", flux_params={"steps": 9, "raw": True}
+    )
+    assert request.to_wire() == {
+        "prompt": "x",
+        "model": "flux-3-flex",
+        "fluxParams": {"steps": 9, "raw": True},
+    }
 
 
 @pytest.mark.parametrize("model", [None, "", "  ", 2, ["flux-2-flex"]])
 def test_what_cannot_be_a_model_id_is_refused_with_the_known_ones(model):
     error = refusal(model=model)
-    assert str(error).startswith(f"model={model!r}: must be a model id such as flux-2-flex, flux-2-pro")
+    assert str(error).startswith(
+        f"model={model!r}: must be a model id such as flux-2-flex, flux-2-pro"
+    )
     assert list(error.fields) == ["model"]
 
 
@@ -103,21 +106,32 @@ def test_a_misspelt_model_id_is_recognised(model, meant):
 
 @pytest.mark.parametrize("url", ["https://hooks.example/a?b=c", "http://127.0.0.1:9/hook"])
 def test_a_webhook_is_sent_with_its_events(url):
-    wire = GenerateRequest.parse(prompt="x", webhook_url=url, webhook_events=["completed", "progress"]).to_wire()
+    wire = GenerateRequest.parse(
+        prompt="x", webhook_url=url, webhook_events=["completed", "progress"]
+    ).to_wire()
     assert (wire["webhookUrl"], wire["webhookEvents"]) == (url, ["completed", "progress"])
 
 
-@pytest.mark.parametrize("url", ["", "hooks.example", "ftp://hooks.example", "https://", "https://a b", 5, ["https://a/b"]])
+@pytest.mark.parametrize(
+    "url",
+    ["", "hooks.example", "ftp://hooks.example", "https://", "https://a b", 5, ["https://a/b"]],
+)
 def test_a_webhook_url_that_is_none_is_refused(url):
     error = refusal(webhook_url=url)
     assert str(error) == f"webhook_url={url!r}: must be an http(s) URL"
     assert list(error.fields) == ["webhook_url"]
 
 
-@pytest.mark.parametrize("events", [[], "completed", ["done"], ["completed", "COMPLETED"], [None], {"completed": True}, 1])
+@pytest.mark.parametrize(
+    "events",
+    [[], "completed", ["done"], ["completed", "COMPLETED"], [None], {"completed": True}, 1],
+)
 def test_webhook_events_that_the_api_does_not_know_are_refused(events):
     error = refusal(webhook_url="https://hooks.example", webhook_events=events)
-    assert str(error) == f'webhook_events={events!r}: must be a list of "progress", "completed", "failed"'
+    assert (
+        str(error)
+        == f'webhook_events={events!r}: must be a list of "progress", "completed", "failed"'
+    )
     assert list(error.fields) == ["webhook_events"]
 
 
@@ -147,17 +161,36 @@ def test_without_flux_params_none_are_sent(given):
 
 @pytest.mark.parametrize(
     "given",
-    ["", "steps=30", "[1, 2]", '"text"', "null", "None", "{", "{'a': open('x')}", "(" * 500, 5, [("steps", 3)], b"{}", True],
+    [
+        "",
+        "steps=30",
+        "[1, 2]",
+        '"text"',
+        "null",
+        "None",
+        "{",
+        "{'a': open('x')}",
+        "(" * 500,
+        5,
+        [("steps", 3)],
+        b"{}",
+        True,
+    ],
 )
 def test_flux_params_of_another_form_are_refused(given):
     error = refusal(flux_params=given)
-    assert "must be a mapping, a FluxParams, or text that holds a mapping as JSON or as a Python literal" in str(error)
+    assert (
+        "must be a mapping, a FluxParams, or text that holds a mapping as JSON or as a Python literal"
+        in str(error)
+    )
     assert str(error).startswith("flux_params=")
     assert list(error.fields) == ["flux_params"]
 
 
 def test_flux_params_are_checked_for_the_model_also_as_an_object():
-    assert "flux-2-pro does not take it" in str(refusal(model="flux-2-pro", flux_params=FluxParams(steps=30)))
+    assert "flux-2-pro does not take it" in str(
+        refusal(model="flux-2-pro", flux_params=FluxParams(steps=30))
+    )
     assert "goes with height" in str(refusal(flux_params=FluxParams(width=512)))
 
 
@@ -191,7 +224,21 @@ def test_json_and_python_text_mean_what_the_mapping_means(drawn):
         ([{"url": A}, {"image_url": B}], [A, B]),
         *[({key: A}, [A]) for key in ("image", "imageUrl", "image_url", "url")],
         ({"image": {"url": A}}, [A]),
-        *[(nothing, []) for nothing in (None, {}, [], "", "done", 5, True, {"images": []}, {"videoUrl": A}, "ftp://a/b")],
+        *[
+            (nothing, [])
+            for nothing in (
+                None,
+                {},
+                [],
+                "",
+                "done",
+                5,
+                True,
+                {"images": []},
+                {"videoUrl": A},
+                "ftp://a/b",
+            )
+        ],
     ],
 )
 def test_the_links_are_found_in_every_form_of_result(result, urls):
@@ -233,7 +280,9 @@ def test_a_job_is_read_from_the_names_of_the_api():
     assert read.prompt == "x"
 
 
-@pytest.mark.parametrize(("cost", "read"), [(12, 12), (0, 0), (None, None), (1.5, 1.5), ("a lot", None), ({}, None)])
+@pytest.mark.parametrize(
+    ("cost", "read"), [(12, 12), (0, 0), (None, None), (1.5, 1.5), ("a lot", None), ({}, None)]
+)
 def test_a_credit_cost_is_a_number_or_not_known(cost, read):
     assert job(creditCost=cost).credit_cost == read
 
@@ -243,7 +292,18 @@ ODD = [5, 1.5, True, "text", [], ["x"], {}, {"message": "x"}, None]
 
 @pytest.mark.parametrize(
     "field",
-    ["model", "progress", "result", "error", "creditCost", "createdAt", "completedAt", "expired", "webhookStatus", "input"],
+    [
+        "model",
+        "progress",
+        "result",
+        "error",
+        "creditCost",
+        "createdAt",
+        "completedAt",
+        "expired",
+        "webhookStatus",
+        "input",
+    ],
 )
 @pytest.mark.parametrize("value", ODD)
 def test_an_odd_optional_field_does_not_make_a_job_unreadable(field, value):
@@ -256,7 +316,14 @@ def test_a_job_of_id_and_status_alone_is_read():
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"id": "j-1"}, {"status": "QUEUED"}, {"id": "", "status": "QUEUED"}, {"id": None, "status": "x"}]
+    "answer",
+    [
+        {},
+        {"id": "j-1"},
+        {"status": "QUEUED"},
+        {"id": "", "status": "QUEUED"},
+        {"id": None, "status": "x"},
+    ],
 )
 def test_a_job_without_id_or_status_is_no_job(answer):
     with pytest.raises(ValueError, match="validation error"):
@@ -273,15 +340,19 @@ def test_an_accepted_job_without_a_status_is_queued():
     assert JobAccepted.model_validate({"jobId": "j-1"}).status == "QUEUED"
 
 
-def test_a_completed_job_with_pictures_is_returned():
+def test_a_completed_job_with_images_is_returned():
     completed = job(result=A)
-    assert completed.require_pictures() is completed
+    assert completed.raise_for_status() is completed
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "said"),
     [
-        ({"status": "FAILED", "error": "No capacity"}, JobFailedError, "Apiframe job j-1 FAILED: No capacity"),
+        (
+            {"status": "FAILED", "error": "No capacity"},
+            JobFailedError,
+            "Apiframe job j-1 FAILED: No capacity",
+        ),
         (
             {"status": "FAILED", "error": "No capacity", "creditCost": 0},
             JobFailedError,
@@ -289,12 +360,16 @@ def test_a_completed_job_with_pictures_is_returned():
         ),
         ({"status": "FAILED"}, JobFailedError, "Apiframe job j-1 FAILED: the API gave no reason"),
         ({"status": "CANCELLED"}, JobCancelledError, "Apiframe job j-1 was CANCELLED"),
-        ({"status": "CANCELLED", "error": "by the team"}, JobCancelledError, "Apiframe job j-1 was CANCELLED (by the team)"),
+        (
+            {"status": "CANCELLED", "error": "by the team"},
+            JobCancelledError,
+            "Apiframe job j-1 was CANCELLED (by the team)",
+        ),
     ],
 )
-def test_a_job_that_ended_without_a_picture_raises_its_reason(fields, kind, said):
+def test_a_job_that_ended_without_a_image_raises_its_reason(fields, kind, said):
     with pytest.raises(kind) as caught:
-        job(result=A, **fields).require_pictures()
+        job(result=A, **fields).raise_for_status()
     assert str(caught.value).startswith(said)
     assert isinstance(caught.value, JobError)
     assert (caught.value.job_id, caught.value.transient) == ("j-1", True)
@@ -302,8 +377,8 @@ def test_a_job_that_ended_without_a_picture_raises_its_reason(fields, kind, said
 
 @pytest.mark.parametrize("result", [None, {}, {"videoUrl": "https://a/b.mp4"}, "done", [1]])
 def test_a_completed_job_without_a_link_keeps_the_raw_result(result):
-    with pytest.raises(UnusableAnswerError) as caught:
-        job(result=result).require_pictures()
+    with pytest.raises(UnexpectedResponseError) as caught:
+        job(result=result).raise_for_status()
     assert caught.value.raw == repr(result)
     assert caught.value.job_id == "j-1"
     assert "j-1" in str(caught.value)
@@ -312,13 +387,19 @@ def test_a_completed_job_without_a_link_keeps_the_raw_result(result):
 
 
 def test_a_raw_result_is_cut_to_2000_characters():
-    with pytest.raises(UnusableAnswerError) as caught:
-        job(result={"text": "x" * 5000}).require_pictures()
+    with pytest.raises(UnexpectedResponseError) as caught:
+        job(result={"text": "x" * 5000}).raise_for_status()
     assert len(caught.value.raw) < 2050
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"nextCursor": None, "hasMore": False}, {"nextCursor": 5, "hasMore": "perhaps"}, {"models": []}]
+    "more",
+    [
+        {},
+        {"nextCursor": None, "hasMore": False},
+        {"nextCursor": 5, "hasMore": "perhaps"},
+        {"models": []},
+    ],
 )
 def test_a_page_of_jobs_is_read_with_and_without_its_cursor(more):
     page = JobPage.model_validate({"jobs": [{"id": "j-1", "status": "QUEUED"}], **more})
@@ -332,11 +413,20 @@ def test_a_page_of_jobs_is_read_with_and_without_its_cursor(more):
             {"user": {"email": "a@b.c"}, "team": {"name": "Acme", "plan": "pro", "credits": 3644}},
             "Connected to team Acme (plan pro): 3644 credits left",
         ),
-        ({"team": {"name": "Acme", "plan": None, "credits": 0}}, "Connected to team Acme: 0 credits left"),
+        (
+            {"team": {"name": "Acme", "plan": None, "credits": 0}},
+            "Connected to team Acme: 0 credits left",
+        ),
         ({"team": {"name": "Acme"}}, "Connected to team Acme: unknown credits left"),
         ({"team": {"credits": 5}}, "Connected to team (no name): 5 credits left"),
-        ({"team": None, "user": {"email": "a@b.c"}}, "Connected as a@b.c, which has no team and so no credits"),
-        ({"team": None, "user": {}}, "Connected as an account, which has no team and so no credits"),
+        (
+            {"team": None, "user": {"email": "a@b.c"}},
+            "Connected as a@b.c, which has no team and so no credits",
+        ),
+        (
+            {"team": None, "user": {}},
+            "Connected as an account, which has no team and so no credits",
+        ),
     ],
 )
 def test_an_account_is_described_in_a_line(answer, text):
@@ -351,9 +441,19 @@ def test_an_odd_field_of_a_team_does_not_make_an_account_unreadable(field, value
 
 
 def test_a_model_of_the_catalogue_is_read_with_its_costs():
-    entry = {"id": "flux-2-flex", "label": "Flux 2 Flex", "modality": "image", "costMin": 6, "costMax": 24.5, "new": {}}
+    entry = {
+        "id": "flux-2-flex",
+        "label": "Flux 2 Flex",
+        "modality": "image",
+        "costMin": 6,
+        "costMax": 24.5,
+        "new": {},
+    }
     read = ModelList.model_validate({"models": [entry, {"id": "x"}]}).models
-    assert [(model.id, model.cost_min, model.cost_max) for model in read] == [("flux-2-flex", 6, 24.5), ("x", None, None)]
+    assert [(model.id, model.cost_min, model.cost_max) for model in read] == [
+        ("flux-2-flex", 6, 24.5),
+        ("x", None, None),
+    ]
 
 
 def test_an_account_of_nobody_is_no_account():

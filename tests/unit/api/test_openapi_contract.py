@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flux_strategies import model_and_params
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vendor_contract import OPENAPI
 
-from airflow_provider_apiframe.api.answers import Response, error_in, read_answer
-from airflow_provider_apiframe.api.catalog import FLUX_MODELS
-from airflow_provider_apiframe.api.checks import PROMPT_MAX_LENGTH
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
-from airflow_provider_apiframe.api.flux_params import FluxParams, respelled
-from airflow_provider_apiframe.api.models import Account, GenerateRequest, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.params.catalog import FLUX_MODELS
+from airflow_provider_apiframe.api.params.flux import FluxParams, respell
+from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH, GenerateRequest
+from airflow_provider_apiframe.api.responses import Response, error_from_response, parse_response
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 jsonschema = pytest.importorskip("jsonschema")
 
-OPENAPI = Path(__file__).resolve().parents[3].parent / "shared" / "apiframe-openapi.json"
 if not OPENAPI.is_file():
     pytest.skip("the vendor's OpenAPI file is not there", allow_module_level=True)
 
@@ -40,7 +39,11 @@ VALIDATORS = {model: jsonschema.Draft202012Validator(branch) for model, branch i
 PROMPTS = st.text(min_size=1, max_size=60).filter(str.strip)
 WEBHOOKS = st.just({}) | st.fixed_dictionaries(
     {"webhook_url": st.just("https://hooks.example/a?b=c")},
-    optional={"webhook_events": st.lists(st.sampled_from(["progress", "completed", "failed"]), min_size=1, max_size=3)},
+    optional={
+        "webhook_events": st.lists(
+            st.sampled_from(["progress", "completed", "failed"]), min_size=1, max_size=3
+        )
+    },
 )
 
 
@@ -57,17 +60,24 @@ def test_the_vendor_has_a_schema_for_each_of_our_models():
 
 @pytest.mark.parametrize("model", FLUX_MODELS)
 def test_we_know_every_flux_param_of_the_vendor_and_no_other(model):
-    assert BRANCHES[model]["properties"]["fluxParams"]["properties"].keys() == FluxParams.model_fields.keys()
+    assert (
+        BRANCHES[model]["properties"]["fluxParams"]["properties"].keys()
+        == FluxParams.model_fields.keys()
+    )
 
 
 def test_the_prompt_limit_is_the_vendors():
-    assert {branch["properties"]["prompt"]["maxLength"] for branch in BRANCHES.values()} == {PROMPT_MAX_LENGTH}
+    assert {branch["properties"]["prompt"]["maxLength"] for branch in BRANCHES.values()} == {
+        PROMPT_MAX_LENGTH
+    }
 
 
 @given(model_and_params(dialects=("openapi",)), PROMPTS, WEBHOOKS)
 def test_every_request_in_the_vendors_spelling_fits_the_vendors_schema(drawn, prompt, webhook):
     model, params = drawn
-    wire = GenerateRequest.parse(prompt=prompt, model=model, flux_params=params, **webhook).to_wire()
+    wire = GenerateRequest.parse(
+        prompt=prompt, model=model, flux_params=params, **webhook
+    ).to_wire()
     assert list(VALIDATORS[model].iter_errors(wire)) == []
 
 
@@ -78,7 +88,7 @@ def test_a_request_in_the_docs_spelling_fits_the_vendors_schema_once_respelled(d
     refused = refused_params(model, wire)
     if not refused:
         return
-    other = respelled(wire["fluxParams"], refused)
+    other = respell(wire["fluxParams"], refused)
     if other is None:  # match_input_image cannot move to a resolution that is set to something else
         assert params["aspect_ratio"] == "match_input_image"
         assert "resolution" in params
@@ -86,7 +96,11 @@ def test_a_request_in_the_docs_spelling_fits_the_vendors_schema_once_respelled(d
     assert refused_params(model, {**wire, "fluxParams": other}) == []
 
 
-NEAR_RANGES = st.integers(-2, 2050) | st.floats(-2, 12) | st.sampled_from(["1:1", "1MP", "jpg", "jpeg", "", "x", "16:9:1", "1:x"])
+NEAR_RANGES = (
+    st.integers(-2, 2050)
+    | st.floats(-2, 12)
+    | st.sampled_from(["1:1", "1MP", "jpg", "jpeg", "", "x", "16:9:1", "1:x"])
+)
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
@@ -96,7 +110,10 @@ def test_what_the_vendors_schema_refuses_is_refused_before_it_is_sent(name, valu
         sent = FluxParams.parse({name: value}, model=None).to_wire()
     except InvalidRequestError:
         return
-    assert refused_params("flux-2-flex", {"prompt": "x", "model": "flux-2-flex", "fluxParams": sent}) == []
+    assert (
+        refused_params("flux-2-flex", {"prompt": "x", "model": "flux-2-flex", "fluxParams": sent})
+        == []
+    )
 
 
 def shaped(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -108,12 +125,17 @@ def shaped(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     kinds = schema.get("type", [])
-    return st.one_of([_of_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)] or [ANYTHING])
+    return st.one_of(
+        [_of_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+        or [ANYTHING]
+    )
 
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 FORMATS = {
@@ -145,27 +167,48 @@ def snake(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("model", "schema"),
-    [(JobAccepted, "JobAccepted"), (Job, "Job"), (JobPage, "JobList"), (Account, "Me"), (ModelList, "ModelCatalog")],
+    [
+        (JobAccepted, "JobAccepted"),
+        (Job, "Job"),
+        (JobPage, "JobList"),
+        (Account, "Me"),
+        (ModelList, "ModelCatalog"),
+    ],
 )
 @given(data=st.data())
 def test_every_answer_of_the_vendors_shape_is_read(model, schema, data):
     answer = data.draw(shaped(SCHEMAS[schema]))
-    read = read_answer(model, "GET /v2", Response(200, {}, json.dumps(answer).encode()), SETTINGS)
-    plain = {name for name, value in answer.items() if not isinstance(value, dict | list) and snake(name) in model.model_fields}
-    assert {name: getattr(read, snake(name)) for name in plain} == {name: answer[name] for name in plain}
+    read = parse_response(
+        model, "GET /v2", Response(200, {}, json.dumps(answer).encode()), SETTINGS
+    )
+    plain = {
+        name
+        for name, value in answer.items()
+        if not isinstance(value, dict | list) and snake(name) in model.model_fields
+    }
+    assert {name: getattr(read, snake(name)) for name in plain} == {
+        name: answer[name] for name in plain
+    }
 
 
 @given(shaped(SCHEMAS["InsufficientCredits"]))
 def test_both_numbers_of_the_vendors_402_are_read(answer):
-    error = error_in("POST /v2", Response(402, {}, json.dumps(answer).encode()), SETTINGS)
+    error = error_from_response(
+        "POST /v2", Response(402, {}, json.dumps(answer).encode()), SETTINGS
+    )
     assert isinstance(error, InsufficientCreditsError)
-    assert (error.required, error.available) == (answer["creditsRequired"], answer["creditsAvailable"])
+    assert (error.required, error.available) == (
+        answer["creditsRequired"],
+        answer["creditsAvailable"],
+    )
 
 
 @given(st.dictionaries(st.text(max_size=9), st.lists(st.text(max_size=9), max_size=3), max_size=3))
 def test_the_fields_of_the_vendors_400_are_read(details):
     answer = {"error": "Validation failed", "details": details}
     jsonschema.validate(answer, SCHEMAS["ValidationError"])
-    error = error_in("POST /v2", Response(400, {}, json.dumps(answer).encode()), SETTINGS)
+    error = error_from_response(
+        "POST /v2", Response(400, {}, json.dumps(answer).encode()), SETTINGS
+    )
     assert isinstance(error, InvalidRequestError)
     assert error.fields == details

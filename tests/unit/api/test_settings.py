@@ -49,17 +49,26 @@ def test_the_default_base_url_is_one_that_is_taken():
 @pytest.mark.parametrize(
     ("url", "piece"),
     [
-        ("http://api.apiframe.ai", "would send the API key unencrypted. Use https://, or set the extra allow_http to true"),
+        (
+            "http://api.apiframe.ai",
+            "would send the API key unencrypted. Use https://, or set the extra allow_http to true",
+        ),
         ("http://localhost.example", "unencrypted"),
         ("http://192.168.0.1:80", "unencrypted"),
         ("http://0.0.0.0:8765", "unencrypted"),
-        ("https://api.apiframe.pro", "is Apiframe's older API version 1; this provider speaks version 2"),
+        (
+            "https://api.apiframe.pro",
+            "is Apiframe's older API version 1; this provider speaks version 2",
+        ),
         ("https://apiframe.pro", "version 1"),
         ("api.APIFRAME.pro", "version 1"),
         ("https://api.apiframe.ai/v1", "has a path; write scheme and host only"),
         ("https://api.apiframe.ai/v2/images", "has a path"),
         ("https://user:secret@api.apiframe.ai", "the API key belongs in the password"),
-        ("https://api.apiframe.ai?key=secret", "must be a plain base URL such as https://api.apiframe.ai"),
+        (
+            "https://api.apiframe.ai?key=secret",
+            "must be a plain base URL such as https://api.apiframe.ai",
+        ),
         ("https://api.apiframe.ai#top", "must be a plain base URL"),
         ("user:secret@api.apiframe.ai", "the API key belongs in the password"),
         ("ftp://api.apiframe.ai", "is not an http(s) URL such as https://api.apiframe.ai"),
@@ -114,13 +123,20 @@ def test_a_key_is_taken_without_the_white_space_around_it(key):
 
 @pytest.mark.parametrize("key", [None, "", " ", "\n"])
 def test_a_missing_key_is_told_with_where_to_get_one(key):
-    with pytest.raises(ConfigurationError, match=r"connection 'mine' has no API key.*console\.apiframe\.ai.*password"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"connection 'mine' has no API key.*console\.apiframe\.ai.*password",
+    ):
         checked_api_key(key, name="connection 'mine'")
 
 
-@pytest.mark.parametrize("key", ["afk_12 34", "afk_12\n34", "afk_12\t34", "afk_ä", "afk_\u200b", "afk_12\x7f"])
+@pytest.mark.parametrize(
+    "key", ["afk_12 34", "afk_12\n34", "afk_12\t34", "afk_ä", "afk_\u200b", "afk_12\x7f"]
+)
 def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key):
-    with pytest.raises(ConfigurationError, match="connection 'mine': the API key in the password holds") as caught:
+    with pytest.raises(
+        ConfigurationError, match="connection 'mine': the API key in the password holds"
+    ) as caught:
         checked_api_key(key, name="connection 'mine'")
     assert key not in str(caught.value)
     assert "afk_" not in str(caught.value)
@@ -154,7 +170,17 @@ def test_this_machine_is_loopback(host):
 
 
 @pytest.mark.parametrize(
-    "host", [None, "", "localhost.example", "10.0.0.1", "0.0.0.0", "::2", "api.apiframe.ai", "127.0.0.1.example"]
+    "host",
+    [
+        None,
+        "",
+        "localhost.example",
+        "10.0.0.1",
+        "0.0.0.0",
+        "::2",
+        "api.apiframe.ai",
+        "127.0.0.1.example",
+    ],
 )
 def test_any_other_host_is_not_loopback(host):
     assert not is_loopback(host)

@@ -25,12 +25,20 @@ class Clock:
 
 class Client(httpx.Client):
     def __init__(self, sandbox: Sandbox, key: str | None) -> None:
-        super().__init__(base_url=sandbox.url, headers={"X-API-Key": key} if key else {}, timeout=20)
+        super().__init__(
+            base_url=sandbox.url, headers={"X-API-Key": key} if key else {}, timeout=20
+        )
 
-    def generate(self, prompt: str = "a poster", *, key: str | None = None, **body: Any) -> httpx.Response:
+    def generate(
+        self, prompt: str = "a poster", *, key: str | None = None, **body: Any
+    ) -> httpx.Response:
         """Submit a job; `key` is the Idempotency-Key."""
         headers = {} if key is None else {"Idempotency-Key": key}
-        return self.post("/v2/images/generate", json={"prompt": prompt, "model": "flux-2-flex", **body}, headers=headers)
+        return self.post(
+            "/v2/images/generate",
+            json={"prompt": prompt, "model": "flux-2-flex", **body},
+            headers=headers,
+        )
 
     def job_id(self, prompt: str = "a poster", **body: Any) -> str:
         """Submit a job and return its id."""

@@ -1,0 +1,1 @@
+"""What a request may ask for: the models, their parameters, and the request itself."""

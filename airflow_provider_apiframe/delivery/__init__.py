@@ -1,0 +1,1 @@
+"""A finished job becomes the task's result."""

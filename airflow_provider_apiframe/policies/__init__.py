@@ -1,0 +1,1 @@
+"""Retry policies (Airflow 3.3+)."""

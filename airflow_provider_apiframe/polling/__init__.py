@@ -1,0 +1,1 @@
+"""Waiting for jobs: when to poll what. Imports nothing of Airflow."""

@@ -1,0 +1,56 @@
+"""A wait for one job: until when, how often, and what to say when it ends without the job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from airflow_provider_apiframe.api.errors import JobTimeoutError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Wait:
+    """A wait for one job.
+
+    :param job_id: the job.
+    :param deadline: seconds since the epoch; absolute, so that a restart neither extends nor loses
+        it.
+    :param poll_interval: seconds between two looks.
+    """
+
+    job_id: str
+    deadline: float
+    poll_interval: float
+
+    @classmethod
+    def lasting(cls, job_id: str, *, timeout: float, poll_interval: float) -> Wait:
+        """Return a wait that ends *timeout* seconds from now."""
+        return cls(job_id, time.time() + timeout, poll_interval)
+
+    def timed_out(self, last_seen: str) -> JobTimeoutError:
+        """Return the error for a job that is not finished at the deadline.
+
+        :param last_seen: its status, or what was wrong when it was looked at last.
+        """
+        return JobTimeoutError(
+            f"Apiframe job {self.job_id} was not finished at the deadline (last seen: {last_seen}). It keeps running and "
+            f"is paid for. {_collected_by(self.job_id)}",
+            job_id=self.job_id,
+        )
+
+
+def still_running_hint(job_id: str) -> str:
+    """Say what becomes of a job that cannot be waited for."""
+    return f"Job {job_id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
+
+
+def cannot_cancel_hint(job_id: str) -> str:
+    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
+    return f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. {_collected_by(job_id)}"
+
+
+def _collected_by(job_id: str) -> str:
+    return (
+        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an automatic retry of the task that "
+        "submitted it; clearing that task pays for a new image, unless it has regenerate_on_clear=False."
+    )

@@ -1,0 +1,56 @@
+"""What Airflow discovers of this provider. Imports nothing of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_apiframe.hooks.connection import (
+    CONNECTION_TYPE,
+    HOOK_NAME,
+    conn_fields,
+    ui_field_behaviour_metadata,
+)
+
+_INTEGRATION = "Apiframe"
+_PACKAGE = "airflow_provider_apiframe"
+
+
+def provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, by the schema of Airflow's ``provider_info.schema.json``."""
+
+    def modules(*names: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.{name}" for name in names],
+            }
+        ]
+
+    return {
+        "package-name": "airflow-provider-apiframe",
+        "name": "Apiframe",
+        "description": (
+            "Generate images with `Apiframe <https://apiframe.ai/>`__ "
+            "(Flux 2 Flex and the other Flux models)."
+        ),
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://apiframe.ai/docs",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": modules("hooks.apiframe"),
+        "operators": modules("operators.flux"),
+        "sensors": modules("sensors.job"),
+        "triggers": modules("triggers.job"),
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": f"{_PACKAGE}.hooks.apiframe.ApiframeHook",
+                "hook-name": HOOK_NAME,
+                "conn-fields": conn_fields(),
+                "ui-field-behaviour": ui_field_behaviour_metadata(),
+            }
+        ],
+    }

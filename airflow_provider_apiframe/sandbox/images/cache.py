@@ -1,0 +1,68 @@
+"""The images of jobs, drawn when they are first asked for and kept for a while."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock, Semaphore
+
+from airflow_provider_apiframe.sandbox.images.poster import Poster, render
+from airflow_provider_apiframe.sandbox.state.jobs import Job
+
+KEPT = 64  # images
+AT_ONCE = 2  # images drawn at the same time: a 4 MP one takes about 100 MB while it is drawn
+
+CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file and its media type."""
+
+    data: bytes
+    content_type: str
+
+
+class Gallery:
+    """Draws images and keeps the last 64. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._easels = Semaphore(AT_ONCE)
+        self._images: OrderedDict[str, ImageFile] = OrderedDict()
+
+    def image(self, job: Job) -> ImageFile:
+        """Return the image of a completed job."""
+        return self._kept(job.id) or self._drawn(job)
+
+    def _kept(self, job_id: str) -> ImageFile | None:
+        with self._lock:
+            if job_id in self._images:
+                self._images.move_to_end(job_id)
+            return self._images.get(job_id)
+
+    def _drawn(self, job: Job) -> ImageFile:
+        with self._easels:
+            poster = poster_of(job)
+            image = self._kept(job.id) or ImageFile(render(poster), CONTENT_TYPES[poster.format])
+        with self._lock:
+            self._images[job.id] = image
+            while len(self._images) > KEPT:
+                self._images.popitem(last=False)
+        return image
+
+
+def poster_of(job: Job) -> Poster:
+    """Return what is drawn for a job."""
+    params = job.params
+    width, height = job.size
+    return Poster(
+        prompt=job.input["prompt"],
+        model=job.model,
+        width=width,
+        height=height,
+        format=params.get("output_format", "png"),
+        quality=params.get("output_quality"),
+        seed=params.get("seed"),
+        notes=tuple(f"{name} {params[name]}" for name in ("steps", "guidance") if name in params),
+    )

@@ -1,0 +1,1 @@
+"""What the sandbox remembers: jobs, accounts, credits, idempotency keys."""

@@ -1,0 +1,133 @@
+"""A job: what was asked, what it cost, and what it looks like at a given moment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from airflow_provider_apiframe.sandbox.settings import Settings
+from airflow_provider_apiframe.sandbox.state.image_size import Size
+
+Status = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
+STATUSES: tuple[Status, ...] = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+
+QUEUED_SHARE = 0.15  # of a job's time; short enough that PROCESSING is seen even by slow pollers
+LONGEST_KNOWN = 60.0  # seconds taken as the job's time when it has no end
+
+
+def iso_time(epoch_seconds: float) -> str:
+    """Return the moment as ISO 8601 in UTC with milliseconds and Z."""
+    moment = datetime.fromtimestamp(epoch_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(slots=True)
+class Job:
+    """One generation. Its status follows from the clock, so nothing has to run for it to make
+    progress.
+
+    Attributes:
+        id: UUID.
+        user_id: whose job it is.
+        api_key: the key it was submitted with, which signs its webhooks.
+        input: the request body.
+        cost: credits charged.
+        created_at: epoch seconds, whole milliseconds.
+        finish_at: epoch seconds; infinite for a job that never ends.
+        ending: the status it ends with.
+        error: the text of a FAILED job.
+        size: width and height of the image in pixels.
+        base_url: where the submitter reached the sandbox, without a slash at the end.
+        refunded: whether the credits were given back.
+        webhook_status: pending, delivered or failed; None without a webhook.
+    """
+
+    id: str
+    user_id: str
+    api_key: str
+    input: dict[str, Any]
+    cost: int
+    created_at: float
+    finish_at: float
+    ending: Status
+    error: str | None
+    size: Size
+    base_url: str
+    refunded: bool = False
+    webhook_status: str | None = None
+
+    @property
+    def model(self) -> str:
+        """The model id."""
+        return str(self.input["model"])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The fluxParams, empty when none were given."""
+        params: dict[str, Any] = self.input.get("fluxParams") or {}
+        return params
+
+    @property
+    def image_name(self) -> str:
+        """File name of the image on the CDN route."""
+        return f"{self.id}-1.{self.params.get('output_format', 'png')}"
+
+    @property
+    def started_at(self) -> float:
+        """When (epoch seconds) the job leaves the queue."""
+        return self.created_at + QUEUED_SHARE * min(self.finish_at - self.created_at, LONGEST_KNOWN)
+
+    def reaches(self, progress: int) -> float:
+        """Return when (epoch seconds) `progress` (0-100) is reached; infinite for a job that never ends."""
+        if math.isinf(self.finish_at):
+            return math.inf
+        return self.started_at + progress / 100 * (self.finish_at - self.started_at)
+
+    def status(self, now: float) -> Status:
+        """Return the status at `now` (epoch seconds)."""
+        if now >= self.finish_at:
+            return self.ending
+        return "QUEUED" if now < self.started_at else "PROCESSING"
+
+    def progress(self, now: float) -> int | None:
+        """Return 0-100 at `now`; None once the job ended without an image."""
+        if now >= self.finish_at:
+            return 100 if self.ending == "COMPLETED" else None
+        return max(
+            0, min(99, int(100 * (now - self.started_at) / (self.finish_at - self.started_at)))
+        )
+
+    def expired(self, now: float, retention: float) -> bool:
+        """Whether the image is gone at `now`, `retention` seconds after completion."""
+        return self.status(now) == "COMPLETED" and now >= self.finish_at + retention
+
+    def result(self, base_url: str, settings: Settings) -> Any:
+        """Return `result` of the completed job in the form the settings ask for."""
+        url = f"{base_url}/images/{self.image_name}"
+        forms: dict[str, Any] = {
+            "images": {"images": [url]},
+            "url": url,
+            "list": [url],
+            "single": {"imageUrl": url},
+            "none": {},
+        }
+        return forms[settings.result_form]
+
+    def document(self, now: float, settings: Settings, base_url: str) -> dict[str, Any]:
+        """Return the job as the OpenAPI Job schema has it, without `input`."""
+        status = self.status(now)
+        return {
+            "id": self.id,
+            "status": status,
+            "model": self.model,
+            "progress": None if settings.progress_null else self.progress(now),
+            "result": self.result(base_url, settings) if status == "COMPLETED" else None,
+            "error": self.error if status == "FAILED" else None,
+            "creditCost": None if settings.cost_null else 0 if self.refunded else self.cost,
+            "webhookStatus": self.webhook_status,
+            "createdAt": iso_time(self.created_at),
+            "completedAt": iso_time(self.finish_at) if now >= self.finish_at else None,
+            "expired": self.expired(now, settings.retention),
+        }

@@ -1,0 +1,52 @@
+"""PromptDirectives a prompt can carry, so that a demo or a test chooses how its job goes.
+
+====================  ==================================================================
+In the prompt         What happens to the job
+====================  ==================================================================
+``[fail: some text]``  ends FAILED with that text, credits are given back
+``[cancel]``           ends CANCELLED, credits are given back
+``[stuck]``            stays PROCESSING for ever
+``[takes: 12]``        takes 12 seconds instead of the sandbox's latency
+====================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_WISH = re.compile(r"\[\s*(fail|cancel|stuck|takes)\s*(?::\s*([^\]]*?)\s*)?\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDirectives:
+    """What a prompt asks of its job.
+
+    Attributes:
+        failure: the error to end FAILED with.
+        cancelled: whether to end CANCELLED.
+        stuck: whether never to end.
+        takes: seconds from acceptance to the end.
+    """
+
+    failure: str | None = None
+    cancelled: bool = False
+    stuck: bool = False
+    takes: float | None = None
+
+    @classmethod
+    def of(cls, prompt: str) -> PromptDirectives:
+        """Read the wishes of `prompt`; the last of a kind counts, an unreadable number of seconds is ignored."""
+        found = {match[1].lower(): match[2] or "" for match in _WISH.finditer(prompt)}
+        takes = found.get("takes", "")
+        return cls(
+            failure=(found["fail"] or "Generation failed") if "fail" in found else None,
+            cancelled="cancel" in found,
+            stuck="stuck" in found,
+            takes=float(takes) if re.fullmatch(r"\d+(\.\d+)?", takes) else None,
+        )
+
+
+def without_wishes(prompt: str) -> str:
+    """Return `prompt` without the bracketed wishes."""
+    return " ".join(_WISH.sub(" ", prompt).split())

@@ -1,0 +1,1 @@
+"""The sandbox's HTTP side: routes, validation, responses, faults, webhooks."""

@@ -1,0 +1,331 @@
+"""The protocol without I/O: requests as they are built, and the decisions on answers."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_apiframe import __version__
+from airflow_provider_apiframe.api.endpoints import (
+    BACKOFF_CAP,
+    RETRY_AFTER_CAP,
+    Protocol,
+    retry_backoff,
+)
+from airflow_provider_apiframe.api.errors import InvalidRequestError, RequestRefusedError
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.responses import Response, error_from_response, retry_after
+from airflow_provider_apiframe.api.settings import ClientSettings
+
+KEY = "afk_0123456789"
+PROTOCOL = Protocol(ClientSettings(KEY))
+NOW = 1_800_000_000.0
+URL = "https://images.example/a.png"
+
+
+def submit(key: str | None = "key-1", **given):
+    return PROTOCOL.generate(GenerateRequest.parse(**{"prompt": "a poster", **given}), key)
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "url"),
+    [
+        (submit(), "POST", "/v2/images/generate"),
+        (PROTOCOL.job("0b3f"), "GET", "/v2/jobs/0b3f"),
+        (PROTOCOL.job(" 0b3f\n"), "GET", "/v2/jobs/0b3f"),
+        (PROTOCOL.job("a/b?c#d e"), "GET", "/v2/jobs/a%2Fb%3Fc%23d%20e"),
+        (PROTOCOL.jobs(), "GET", "/v2/jobs?limit=20"),
+        (
+            PROTOCOL.jobs(limit=100, cursor="a+b=", status="FAILED"),
+            "GET",
+            "/v2/jobs?limit=100&cursor=a%2Bb%3D&status=FAILED",
+        ),
+        (
+            PROTOCOL.jobs(model="flux-2-pro", scope="team"),
+            "GET",
+            "/v2/jobs?limit=20&model=flux-2-pro&scope=team",
+        ),
+        (PROTOCOL.account(), "GET", "/v2/me"),
+        (PROTOCOL.models(), "GET", "/v2/models?modality=image"),
+        (PROTOCOL.models(modality=None), "GET", "/v2/models"),
+    ],
+)
+def test_a_call_goes_to_its_own_route(call, method, url):
+    assert (call.request.method, call.request.url) == (method, f"https://api.apiframe.ai{url}")
+
+
+EVERY_CALL = [submit(), PROTOCOL.job("j-1"), PROTOCOL.jobs(), PROTOCOL.account(), PROTOCOL.models()]
+
+
+@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.request.target)
+def test_every_request_carries_the_key_and_a_product_name(call):
+    assert call.request.headers["X-API-Key"] == KEY
+    assert call.request.headers["User-Agent"] == f"airflow-provider-apiframe/{__version__}"
+    assert call.request.headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.request.target)
+def test_the_key_is_in_no_text_about_a_request(call):
+    assert KEY not in repr(call.request)
+    assert KEY not in call.request.target
+    assert KEY not in repr(call)
+
+
+def test_the_target_is_method_and_path_without_host_and_query():
+    assert PROTOCOL.jobs(cursor="secret").request.target == "GET /v2/jobs"
+
+
+@pytest.mark.parametrize(
+    ("given", "body"),
+    [
+        ({}, {"prompt": "a poster", "model": "flux-2-flex"}),
+        ({"prompt": "ein 🦊"}, {"prompt": "ein 🦊", "model": "flux-2-flex"}),
+        (
+            {
+                "model": "flux-2-pro",
+                "flux_params": {"seed": 7, "resolution": "1 MP", "width": None},
+            },
+            {
+                "prompt": "a poster",
+                "model": "flux-2-pro",
+                "fluxParams": {"seed": 7, "resolution": "1 MP"},
+            },
+        ),
+        (
+            {"webhook_url": "https://hooks.example", "webhook_events": ["failed"]},
+            {
+                "prompt": "a poster",
+                "model": "flux-2-flex",
+                "webhookUrl": "https://hooks.example",
+                "webhookEvents": ["failed"],
+            },
+        ),
+    ],
+)
+def test_the_body_is_exactly_what_was_set(given, body):
+    request = submit(**given).request
+    assert json.loads(request.body) == body
+    assert request.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("call", EVERY_CALL[1:], ids=lambda call: call.request.target)
+def test_a_get_has_no_body(call):
+    assert call.request.body is None
+
+
+@pytest.mark.parametrize("key", ["k", "x" * 255, "a b", "sha256:0f-_~!"])
+def test_an_idempotency_key_of_1_to_255_characters_is_sent(key):
+    call = submit(key)
+    assert call.request.headers["Idempotency-Key"] == key
+    assert call.idempotent
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x" * 256, "schlüssel", "a\nb", "a\tb", "\x7f", " ", " lead", "trail "]
+)
+def test_an_idempotency_key_that_a_header_cannot_carry_is_refused(key):
+    # A server strips white space around a header's value: " " would arrive as no key at all.
+    with pytest.raises(InvalidRequestError, match=r"idempotency_key=.*must be 1 to 255"):
+        submit(key)
+
+
+def test_without_an_idempotency_key_a_submit_has_no_such_header_and_is_not_repeatable():
+    call = submit(None)
+    assert "Idempotency-Key" not in call.request.headers
+    assert not call.idempotent
+
+
+@pytest.mark.parametrize("job_id", ["", "  ", "None", None, 5, ["j-1"]])
+def test_what_cannot_be_a_job_id_is_refused(job_id):
+    # "None" is what a template makes of an XCom that is not there.
+    with pytest.raises(InvalidRequestError) as caught:
+        PROTOCOL.job(job_id)
+    assert str(caught.value) == f"job_id={job_id!r}: must be the id of an Apiframe job"
+
+
+# Retry-After and pauses
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("7", 7),
+        (" 7 ", 7),
+        ("1.5", 1.5),
+        ("-3", 0),
+        (email.utils.formatdate(NOW + 90, usegmt=True), 90),
+        (email.utils.formatdate(NOW - 90, usegmt=True), 0),
+        *[
+            (garbage, None)
+            for garbage in (
+                "",
+                " ",
+                "soon",
+                "7 s",
+                "nan",
+                "inf",
+                "1e999",
+                "Mon, 31 Feb 2026 00:00:00 GMT",
+            )
+        ],
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date(value, seconds):
+    assert retry_after(httpx.Headers({"Retry-After": value}), now=lambda: NOW) == seconds
+
+
+def test_without_retry_after_there_is_no_wait():
+    assert retry_after(httpx.Headers()) is None
+
+
+DATES = st.from_regex(
+    r"[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{1,4} [0-9:]{1,8} (GMT|[+-][0-9]{4})",
+    fullmatch=True,
+)
+
+
+@given(st.text(max_size=30) | DATES | st.floats().map(str))
+@example("inf")
+def test_any_retry_after_is_seconds_of_0_or_more_or_none(value):
+    seconds = retry_after({"retry-after": value})
+    assert seconds is None or 0 <= seconds < math.inf
+
+
+ATTEMPTS = st.integers(1, 100)
+ASKED = st.none() | st.floats(0, 1e9)
+
+
+@given(ATTEMPTS, ASKED)
+def test_a_pause_is_at_least_what_was_asked_up_to_5_minutes(attempt, asked):
+    assert retry_backoff(attempt, asked) >= min(asked or 0, 300)
+
+
+@given(ATTEMPTS, ASKED)
+def test_a_pause_is_never_longer_than_its_bounds(attempt, asked):
+    assert retry_backoff(attempt, asked) <= max(
+        min(0.5 * 2 ** (attempt - 1), BACKOFF_CAP), min(asked or 0, RETRY_AFTER_CAP)
+    )
+
+
+def test_pauses_are_spread_over_the_whole_of_the_bound():
+    pauses = [retry_backoff(3, None) for _ in range(500)]
+    assert min(pauses) < 0.5
+    assert max(pauses) > 1.5
+
+
+# Refused spellings
+
+
+def refused(*fields: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "refused", fields={name: ["Invalid"] for name in fields}, status_code=400
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "fields", "sent"),
+    [
+        ({"resolution": "1 MP"}, ["resolution"], {"resolution": "1MP"}),
+        ({"resolution": "1MP"}, ["resolution"], {"resolution": "1 MP"}),
+        ({"width": 512, "height": 512}, ["aspect_ratio"], {"width": 512, "height": 512}),
+        (
+            {"aspect_ratio": "match_input_image", "input_images": [URL]},
+            ["aspect_ratio"],
+            {"resolution": "match_input_image", "input_images": [URL]},
+        ),
+        (
+            {"width": 512, "height": 512, "resolution": "1 MP", "seed": 7},
+            ["aspect_ratio", "resolution"],
+            {"width": 512, "height": 512, "resolution": "1MP", "seed": 7},
+        ),
+    ],
+)
+def test_a_refused_spelling_is_submitted_in_the_other_dialect(params, fields, sent):
+    call = submit(flux_params=params)
+    (other,) = PROTOCOL.alternative_spellings(
+        call, refused(*(f"fluxParams.{name}" for name in fields))
+    )
+    assert json.loads(other.request.body) == json.loads(call.request.body) | {"fluxParams": sent}
+
+
+@pytest.mark.parametrize("key", ["key-1", None])
+def test_the_other_spelling_keeps_the_idempotency_key(key):
+    call = submit(key, flux_params={"resolution": "1 MP"})
+    (other,) = PROTOCOL.alternative_spellings(call, refused("fluxParams.resolution"))
+    assert other.request.headers == call.request.headers
+    assert (other.request.url, other.idempotent) == (call.request.url, call.idempotent)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        ["fluxParams"],
+        ["prompt"],
+        ["resolution"],
+        ["fluxParams.steps"],
+        ["fluxParams.resolution", "fluxParams.steps"],
+        ["fluxParams.resolution", "prompt"],
+        ["fluxParams.input_images.0"],
+    ],
+)
+def test_a_refusal_of_anything_but_a_spelling_is_final(fields):
+    call = submit(flux_params={"resolution": "1 MP", "steps": 30})
+    assert list(PROTOCOL.alternative_spellings(call, refused(*fields))) == []
+
+
+# Error answers that no library would let through
+
+
+@pytest.mark.parametrize(
+    "location", ["", "/elsewhere", "//", "http://[bad", "https://other.example/x", "\\"]
+)
+def test_a_redirect_to_anywhere_is_refused(location):
+    answer = Response(302, httpx.Headers({"Location": location}), b"")
+    assert isinstance(
+        error_from_response("GET /v2/me", answer, PROTOCOL.settings), RequestRefusedError
+    )
+
+
+def test_a_redirect_shows_no_key_that_its_address_holds():
+    answer = Response(302, httpx.Headers({"Location": f"https://{KEY}@other.example/x"}), b"")
+    error = error_from_response("GET /v2/me", answer, PROTOCOL.settings)
+    assert KEY not in str(error)
+    assert "other.example" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": "No such route"}', "No such route"),
+        (b'{"error": {"message": "No such route"}}', "No such route"),
+        (b'{"message": "No such route"}', "No such route"),
+        (b'{"error": "", "message": "No such route"}', "No such route"),
+        (b'{"error": 5}', '{"error": 5}'),
+        (b"<html>\n <b>Oops</b>\n</html>", "Oops"),
+        (b"", "(empty answer)"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"[1]", "[1]"),
+    ],
+)
+def test_the_sentence_of_an_error_answer_is_found_in_any_form(body, said):
+    answer = Response(418, httpx.Headers(), body)
+    assert (
+        str(error_from_response("GET /v2/me", answer, PROTOCOL.settings))
+        == f"GET /v2/me answered 418: {said}."
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b"x" * 9000, json.dumps({"error": "x" * 9000}).encode()], ids=["text", "json"]
+)
+def test_a_long_error_answer_is_cut(body):
+    answer = Response(418, httpx.Headers(), body)
+    assert len(str(error_from_response("GET /v2/me", answer, PROTOCOL.settings))) < 1000

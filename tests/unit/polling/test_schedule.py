@@ -1,0 +1,775 @@
+"""The decisions of waiting, driven by a small world of jobs whose time the test turns: no sockets, no sleeping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    AuthenticationError,
+    JobTimeoutError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
+)
+from airflow_provider_apiframe.api.models import Job, JobPage
+from airflow_provider_apiframe.polling.rate_limit import Durations, RequestBudget
+from airflow_provider_apiframe.polling.scan import Walk, Watched
+from airflow_provider_apiframe.polling.schedule import Schedule
+from airflow_provider_apiframe.polling.wait import Wait
+
+T0 = 1_800_000_000.0
+ANSWER = 0.05  # seconds that a request takes
+
+
+Fault = Callable[[], ApiframeError | None]
+
+
+def no_fault() -> None:
+    return None
+
+
+def unavailable() -> ApiframeError:
+    return ServiceUnavailableError("answered 503", status_code=503)
+
+
+def forbidden() -> ApiframeError:
+    return PermissionDeniedError("answered 403", status_code=403)
+
+
+def unusable() -> ApiframeError:
+    return UnexpectedResponseError("not JSON", raw="<html>", transient=True)
+
+
+def iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat()
+
+
+@dataclass
+class Made:
+    """A job of the world: when it came, how long it takes, and how it ends.
+
+    Times are seconds after T0.
+    """
+
+    name: str
+    at: float = 0.0
+    takes: float = 15.0
+    ends: str = "COMPLETED"
+    progress: bool = False
+    listed: bool = True
+    exists: bool = True
+    model: str = "flux-2-flex"
+
+    def status(self, now: float) -> str:
+        return self.ends if now - T0 - self.at >= self.takes else "PROCESSING"
+
+    def seen(self, now: float) -> Job:
+        job = Job(
+            id=self.name, model=self.model, status=self.status(now), created_at=iso(T0 + self.at)
+        )
+        if job.finished:
+            return job.model_copy(update={"completed_at": iso(T0 + self.at + self.takes)})
+        return (
+            job.model_copy(update={"progress": int(100 * (now - T0 - self.at) / self.takes)})
+            if self.progress
+            else job
+        )
+
+
+@dataclass
+class World:
+    """An API with some jobs, and what a loop does that follows a schedule on it."""
+
+    jobs: list[Made]
+    requests_per_minute: int = 120
+    clock_ahead: float = 0.0  # the API's clock, of ours
+    faults: dict[float, Fault] = field(
+        default_factory=dict
+    )  # from when on -> what everything answers
+    list_fault: Fault = no_fault
+    job_faults: dict[str, Fault] = field(default_factory=dict)
+    requests: list[float] = field(default_factory=list)
+    asked: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # when, and for which job by its id; "" is a page
+    ended: dict[Wait, tuple[float, object]] = field(default_factory=dict)
+
+    def _fault(self, now: float) -> ApiframeError | None:
+        since = [start for start in self.faults if start <= now - T0]
+        return self.faults[max(since)]() if since else None
+
+    def _get(self, job_id: str, now: float) -> Job:
+        if fault := self._fault(now) or self.job_faults.get(job_id, no_fault)():
+            raise fault
+        for job in self.jobs:
+            if job.name == job_id and job.exists and job.at <= now - T0 + 1e-6:
+                return self._shifted(job.seen(now))
+        raise NotFoundError("404")
+
+    def _page(
+        self, now: float, limit: int, cursor: str | None = None, status: str | None = None
+    ) -> JobPage:
+        if fault := self._fault(now) or self.list_fault():
+            raise fault
+        shown = [
+            job for job in self.jobs if job.listed and job.exists and job.at <= now - T0 + 1e-6
+        ]
+        shown.sort(key=lambda job: (job.at, job.name), reverse=True)
+        if cursor:
+            at, name = cursor.split(" ", 1)
+            shown = [job for job in shown if (job.at, job.name) < (float(at), name)]
+        found = [job for job in shown if status in (None, job.status(now))]
+        page = found[:limit]
+        more = f"{page[-1].at!r} {page[-1].name}" if len(found) > limit else None
+        return JobPage(jobs=[self._shifted(job.seen(now)) for job in page], next_cursor=more)
+
+    def _shifted(self, job: Job) -> Job:
+        if not self.clock_ahead:
+            return job
+        times = {"created_at": job.created, "completed_at": job.completed}
+        return job.model_copy(
+            update={
+                name: time and iso(time.timestamp() + self.clock_ahead)
+                for name, time in times.items()
+            }
+        )
+
+    def watch(
+        self,
+        waits: dict[Wait, float] | list[Wait],
+        *,
+        until: float = math.inf,
+        schedule: Schedule | None = None,
+    ) -> World:
+        """Follow a schedule until all of *waits* ended; they start at the second given, or with their jobs."""
+        made = {job.name: job.at for job in self.jobs}
+        starts = (
+            dict(waits)
+            if isinstance(waits, dict)
+            else {wait: made.get(wait.job_id.lower(), 0.0) for wait in waits}
+        )
+        schedule = schedule or Schedule(requests_per_minute=self.requests_per_minute)
+        budget = RequestBudget(self.requests_per_minute)
+        coming = sorted(starts, key=lambda wait: starts[wait])
+        now = T0
+
+        def turn() -> None:
+            nonlocal now
+            now = max(now, budget.free_at(now))
+            budget.note(now)
+            self.requests.append(now - T0)
+            now += ANSWER
+
+        def end(outcomes) -> None:
+            for wait, outcome in outcomes:
+                assert wait not in self.ended
+                self.ended[wait] = (now - T0, outcome)
+
+        while len(self.ended) < len(starts) and now - T0 < until:
+            assert len(self.requests) < 20_000
+            while coming and starts[coming[0]] <= now - T0 + 1e-6:
+                schedule.add(coming.pop(0), now)
+            look = schedule.next_look(now)
+            if coming and T0 + starts[coming[0]] < look.at:
+                now = max(now, T0 + starts[coming[0]])
+                continue
+            now = max(now, look.at)
+            if look.job_id is None:
+                walk = schedule.walk(look)
+                try:
+                    while not walk.over:
+                        turn()
+                        self.asked.append((now - T0, ""))
+                        end(schedule.read(walk, self._page(now, **walk.query), now))
+                except ApiframeError as error:
+                    end(schedule.walk_failed(walk, error, now))
+            else:
+                schedule.asking(look.job_id, now)
+                turn()
+                self.asked.append((now - T0, look.job_id))
+                try:
+                    end(schedule.saw(look.job_id, self._get(look.job_id, now), now))
+                except ApiframeError as error:
+                    end(schedule.failed(look.job_id, error, now))
+        return self
+
+    def lags(self) -> list[float]:
+        """Seconds from the end of each job to the end of its wait."""
+        over = {job.name: job.at + job.takes for job in self.jobs}
+        return [
+            at - over[wait.job_id]
+            for wait, (at, outcome) in self.ended.items()
+            if isinstance(outcome, Job)
+        ]
+
+    def busiest_minute(self) -> int:
+        return max(
+            sum(start <= other < start + 60 for other in self.requests) for start in self.requests
+        )
+
+
+def wait_for(job: Made | str, *, deadline: float = 600.0, every: float = 2.0) -> Wait:
+    return Wait(job if isinstance(job, str) else job.name, T0 + deadline, every)
+
+
+def batch(
+    count: int, *, over: float = 1.0, start: float = 0.0, name: str = "job", **kind
+) -> list[Made]:
+    return [
+        Made(f"{name}-{number:04}", at=start + over * number / count, **kind)
+        for number in range(count)
+    ]
+
+
+# Requests and lag
+
+
+def test_many_jobs_share_the_pages_of_the_list():
+    means = []
+    for takes in range(140, 160):  # a batch ends anywhere between two looks; nothing tells when
+        world = World(batch(200, takes=takes / 10))
+        world.watch([wait_for(job) for job in world.jobs])
+        lags = world.lags()
+        assert len(lags) == 200
+        assert len(world.requests) <= 30  # 0.15 per image; one poll per job would take 1,600
+        assert max(lags) <= 2.0 + 3 * ANSWER
+        means.append(sum(lags) / 200)
+    assert sum(means) / len(means) <= 1.0
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_jobs_that_keep_coming_cost_little_each(progress):
+    world = World(batch(400, over=120, progress=progress))
+    world.watch({wait_for(job): job.at + 1 for job in world.jobs})
+    assert len(world.requests) <= 0.3 * 400
+    assert sum(world.lags()) / 400 <= 1.2
+
+
+def test_the_progress_that_the_api_reports_brings_the_look_to_the_moment():
+    world = World([Made("job", progress=True, takes=15)])
+    world.watch([wait_for("job", every=2)])
+    assert world.lags()[0] <= 0.4
+
+
+def test_progress_that_promises_too_much_costs_one_look():
+    """It stands at 99 % for a minute: each look would make the next one come early."""
+    stuck = Made("job", takes=80)
+    world = World([stuck])
+    world._get = lambda job_id, now: stuck.seen(now).model_copy(update={"progress": 99})
+    world.watch([wait_for("job", every=2)])
+    assert len(world.requests) <= 80 / 2 + 2
+
+
+def test_a_batch_is_found_finished_without_waiting_for_the_interval_when_the_model_is_known():
+    durations = Durations()
+    World(batch(10)).watch(
+        [wait_for(job) for job in batch(10)], schedule=Schedule(durations=durations)
+    )
+    world = World(batch(100, over=0.5))
+    world.watch(
+        [wait_for(job, every=10) for job in world.jobs], schedule=Schedule(durations=durations)
+    )
+    assert sum(world.lags()) / 100 <= 2.5  # with looks every 10 s and nothing known it would be 5 s
+
+
+def test_a_job_is_not_asked_for_before_it_can_be_finished():
+    durations = Durations()
+    for _ in range(5):
+        World([Made("job")]).watch([wait_for("job")], schedule=Schedule(durations=durations))
+    world = World([Made("job")]).watch([wait_for("job")], schedule=Schedule(durations=durations))
+    # The first look tells how old the job is; the next comes after half of the 15 s.
+    assert [at for at, _ in world.asked][1] == pytest.approx(7.5 + ANSWER, abs=0.1)
+    assert len(world.requests) <= 6
+
+
+def test_jobs_that_get_quicker_are_learned_from_at_once():
+    durations = Durations()
+    for _ in range(50):
+        durations.note(Made("slow", takes=60).seen(T0 + 60))
+    assert durations.least("flux-2-flex") == 30
+    durations.note(Made("quick", takes=4).seen(T0 + 4))
+    assert (durations.least("flux-2-flex"), durations.shortest("flux-2-flex")) == (2, 4)
+
+
+def test_failed_jobs_and_other_models_say_nothing_about_how_long_a_job_takes():
+    durations = Durations()
+    for _ in range(9):
+        durations.note(Made("refused", takes=1, ends="FAILED").seen(T0 + 1))
+        durations.note(Made("other", takes=1, model="flux-2-max").seen(T0 + 1))
+    assert (durations.least("flux-2-flex"), durations.shortest("flux-2-flex")) == (0, math.inf)
+
+
+@pytest.mark.parametrize("ahead", [-30.0, -2.0, 2.0, 30.0])
+def test_a_clock_of_the_api_that_is_wrong_costs_no_news(ahead):
+    schedule = Schedule(durations=Durations())
+    for number in range(8):
+        world = World([Made(f"job-{number}")], clock_ahead=ahead)
+        world.watch([wait_for(f"job-{number}")], schedule=schedule)
+        assert world.lags()[0] <= 2.0 + 2 * ANSWER
+
+
+# The budget
+
+
+@pytest.mark.parametrize("count", [1, 20, 200, 500, 2000])
+@pytest.mark.parametrize("budget", [30, 120])
+def test_requests_stay_within_the_budget_however_many_jobs_wait(count, budget):
+    world = World(batch(count, takes=10_000), requests_per_minute=budget)
+    world.watch([wait_for(job, deadline=5000) for job in world.jobs], until=240)
+    assert world.busiest_minute() <= budget
+    assert len(world.ended) == 0
+
+
+def test_two_thousand_jobs_are_delivered_within_the_budget_and_soon():
+    world = World(batch(2000, over=8))
+    world.watch([wait_for(job) for job in world.jobs])
+    lags = world.lags()
+    assert len(lags) == 2000
+    assert world.busiest_minute() <= 120
+    assert sum(lags) / 2000 <= 2.5
+
+
+def test_among_very_many_one_that_failed_is_found_too():
+    jobs = batch(1500, takes=300)
+    jobs[700].ends, jobs[700].takes = "FAILED", 20
+    world = World(jobs).watch([wait_for(job) for job in jobs], until=60)
+    (failed,) = world.ended.values()
+    assert failed[1].status == "FAILED"
+    assert (
+        failed[0] - 20 <= 2 * 15 * 60 / 120 + 10
+    )  # two walks of 15 pages at 120 requests a minute
+
+
+def test_a_deadline_among_very_many_shows_whether_the_job_failed():
+    jobs = batch(1500, takes=300)
+    jobs[700].ends, jobs[700].takes = "FAILED", 39.9 - jobs[700].at
+    failed = wait_for(jobs[700], deadline=40)
+    world = World(jobs).watch(
+        [failed, *(wait_for(job) for job in jobs if job is not jobs[700])], until=45
+    )
+    at, outcome = world.ended[failed]
+    assert isinstance(outcome, Job)
+    assert 40 <= at <= 41.5
+
+
+def test_requests_are_spread_over_the_minute_instead_of_used_up_at_its_start():
+    world = World(batch(2000, takes=10_000))
+    world.watch([wait_for(job, deadline=5000, every=0.5) for job in world.jobs], until=240)
+    assert world.busiest_minute() <= 120
+    assert max(later - earlier for earlier, later in pairwise(world.requests)) <= 6
+
+
+def test_a_budget_never_lets_more_through_in_any_sixty_seconds():
+    budget, sent = RequestBudget(3), []
+    for now in (0, 1, 2, 3, 60, 61.5, 62):
+        at = budget.free_at(now)
+        budget.note(at)
+        sent.append(at)
+    assert sent == [0, 1, 2, 60, 61, 62, 120]
+
+
+def test_a_budget_that_changes_keeps_what_was_sent():
+    budget = RequestBudget(3)
+    for _ in range(3):
+        budget.note(0)
+    budget.per_minute = 1
+    assert budget.free_at(1) == 60
+    budget.per_minute = 4
+    assert budget.free_at(1) == 1
+
+
+# Alone or together
+
+
+def test_a_job_that_waits_alone_is_asked_for_by_its_id():
+    world = World(batch(3)).watch([wait_for("job-0001")])
+    assert {job_id for _, job_id in world.asked} == {"job-0001"}
+
+
+def test_a_job_that_does_not_exist_ends_its_own_wait_and_no_other():
+    world = World([*batch(30), Made("gone", exists=False)])
+    gone = wait_for("gone")
+    world.watch([gone, *(wait_for(job) for job in world.jobs[:30])])
+    at, error = world.ended.pop(gone)
+    assert isinstance(error, NotFoundError)
+    assert "ApiframeJobSensor(job_id='gone')" in str(error)
+    assert at < 1
+    assert all(isinstance(outcome, Job) for _, outcome in world.ended.values())
+
+
+def test_a_job_that_the_list_never_shows_is_asked_for_by_its_id():
+    world = World([*batch(30), Made("hidden", listed=False)])
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 31
+    assert max(world.lags()) <= 2 + 4 * ANSWER
+    assert len(world.requests) <= 35
+
+
+def test_jobs_behind_the_pages_of_another_pipeline_are_found():
+    """Hundreds of newer jobs that nobody here waits for hide ours; walking past them is cheaper than asking for each."""
+    others = batch(450, start=1, name="other", takes=10_000)
+    world = World([*batch(150, takes=40), *others])
+    world.watch({wait_for(job): 2.0 for job in world.jobs[:150]})
+    assert len(world.lags()) == 150
+    assert len(world.requests) <= 150
+    assert sum(job_id != "" for _, job_id in world.asked) < 10
+
+
+@pytest.mark.parametrize("page", [["other"], ["other", "other"], []])
+def test_a_walk_ends_even_if_the_list_does_not(page):
+    """An API that gives the same page for every cursor, a job twice, or empty pages."""
+    world = World([*batch(40), Made("other", at=2, takes=10_000)])
+    shown = [job.seen(T0 + 3) for job in world.jobs if job.name in page for _ in page]
+    world._page = lambda now, **query: JobPage(jobs=shown, next_cursor="again")
+    world.watch([wait_for(job, every=10) for job in world.jobs[:40]])
+    assert len(world.lags()) == 40
+    assert len(world.requests) <= 40 * 6
+
+
+def test_a_job_that_a_page_shows_twice_ends_once():
+    world = World(batch(3, takes=1))
+    real = world._page
+    world._page = lambda now, **query: JobPage(
+        jobs=[job for job in real(now, **query).jobs for _ in "12"]
+    )
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 3
+
+
+def test_two_old_jobs_far_down_the_list_are_asked_for_one_by_one():
+    world = World(
+        [
+            *batch(2, name="old", takes=70),
+            *batch(3000, over=60, start=1, name="other", takes=10_000),
+        ]
+    )
+    world.watch({wait_for(job): 62.0 for job in world.jobs[:2]})
+    assert len(world.lags()) == 2
+    assert len(world.requests) <= 16
+
+
+def test_the_last_one_that_is_missing_is_asked_for_by_its_id():
+    """The next page might not show it."""
+    world = World(batch(101)).watch([wait_for(job) for job in batch(101)], until=4)
+    assert {job_id for _, job_id in world.asked} == {"", "job-0000"}
+
+
+def test_a_list_that_does_not_know_the_filter_tells_nothing_wrong():
+    walk = Walk([Watched("job-0000", T0), Watched("job-0001", T0)], completed_only=True)
+    done, running = Made("job-0000", takes=0).seen(T0), Made("job-0001").seen(T0)
+    assert [job for _, job in walk.took(JobPage(jobs=[running, done], next_cursor=None))] == [done]
+
+
+def test_upper_case_ids_are_the_same_jobs():
+    world = World([Made("ab-1"), Made("ab-2"), Made("ab-3")])
+    world.watch([wait_for(name) for name in ("AB-1", "Ab-2", "ab-3")])
+    assert sorted(outcome.id for _, outcome in world.ended.values()) == ["ab-1", "ab-2", "ab-3"]
+    assert {job_id for _, job_id in world.asked} == {""} | {
+        job_id for _, job_id in world.asked if job_id.lower() in ("ab-1", "ab-2", "ab-3")
+    }
+
+
+def test_two_waits_for_one_job_end_together_and_the_more_impatient_sets_the_pace():
+    patient, impatient = wait_for("job", every=60), wait_for("job", every=1)
+    world = World([Made("job")]).watch([patient, impatient])
+    (one, _), (other, _) = world.ended.values()
+    assert one == other <= 16 + 2 * ANSWER
+
+
+def test_who_stops_waiting_leaves_the_others_alone():
+    schedule = Schedule()
+    here, gone = wait_for("job", every=5), wait_for("job", every=1)
+    for wait in (here, gone):
+        schedule.add(wait, T0)
+    schedule.saw("job", Made("job").seen(T0), T0)
+    assert schedule.next_look(T0).at == T0 + 1
+    schedule.discard(gone)
+    schedule.discard(gone)
+    assert schedule.next_look(T0).at == T0 + 5
+    assert schedule.saw("job", Made("job", takes=0).seen(T0), T0)[0][0] is here
+    assert schedule.next_look(T0).at == math.inf
+
+
+def test_an_answer_that_comes_when_nobody_waits_any_more_is_nothing():
+    schedule = Schedule()
+    wait = wait_for("job")
+    schedule.add(wait, T0)
+    schedule.asking("job", T0)
+    schedule.discard(wait)
+    assert schedule.saw("job", Made("job", takes=0).seen(T0), T0) == []
+    assert schedule.failed("job", unavailable(), T0) == []
+
+
+def test_a_job_is_not_asked_for_twice_at_once():
+    schedule = Schedule()
+    schedule.add(wait_for("job"), T0)
+    schedule.asking("job", T0)
+    assert schedule.next_look(T0).at == math.inf
+
+
+# When things go wrong
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_an_outage_is_ridden_out_with_ever_rarer_looks(count):
+    world = World(batch(count), faults={3: unavailable, 300: no_fault})
+    world.watch([wait_for(job) for job in world.jobs])
+    during = [at for at in world.requests if 3 <= at < 300]
+    assert len(during) <= 6 + 300 / 30
+    assert all(isinstance(outcome, Job) for _, outcome in world.ended.values())
+    assert max(at for at, _ in world.ended.values()) <= 300 + 30 + 1
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_retry_after_is_obeyed_by_everybody(count):
+    world = World(
+        batch(count),
+        faults={3: lambda: RateLimitedError("answered 429", retry_after=60), 20: no_fault},
+    )
+    world.watch([wait_for(job) for job in world.jobs])
+    (first, *_) = during = [at for at in world.requests if 3 <= at < first_after(world, 3) + 60]
+    assert during == [first]
+    assert len(world.lags()) == count
+
+
+def test_a_retry_after_for_one_job_is_obeyed_for_all():
+    answers = iter([RateLimitedError("answered 429", retry_after=30)])
+    world = World(
+        [*batch(20), Made("hidden", listed=False)],
+        job_faults={"hidden": lambda: next(answers, None)},
+    )
+    world.watch([wait_for(job) for job in world.jobs])
+    refused = next(at for at, job_id in world.asked if job_id == "hidden")
+    assert not [at for at, _ in world.asked if refused < at < refused + 30]
+    assert len(world.lags()) == 21
+
+
+def test_after_an_outage_the_next_one_is_looked_at_anew():
+    world = World(
+        batch(30, takes=90), faults={3: unavailable, 50: no_fault, 70: unavailable, 71: no_fault}
+    )
+    world.watch([wait_for(job) for job in world.jobs])
+    assert [at for at in world.requests if 71 < at < 75]
+
+
+def test_one_wrong_page_costs_a_look_and_not_a_request_for_each_job():
+    world = World(batch(300))
+    real, wrong = world._page, iter([JobPage(jobs=[], next_cursor=None)])
+    world._page = lambda now, **query: next(wrong, None) or real(now, **query)
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 300
+    assert len(world.requests) <= 60
+    assert max(world.lags()) <= 4
+
+
+@pytest.mark.parametrize(("old", "ago"), [(30, 60), (300, 600)])
+def test_old_jobs_behind_a_burst_of_new_ones_are_seen_in_the_list(old, ago):
+    """The first page spans a second, and ends a minute or ten before the jobs on the next one."""
+    before, burst = batch(old, takes=ago + 10, name="old"), batch(100, over=1.5, start=ago)
+    world = World([*before, *burst])
+    world.watch({wait_for(job, deadline=2000): ago + 2.0 for job in world.jobs})
+    assert len(world.lags()) == old + 100
+    assert sum(job_id != "" for _, job_id in world.asked) <= 15
+    assert max(world.lags()) <= 6
+
+
+@pytest.mark.parametrize(
+    "told", [lambda at: iso(at)[:19] + "+00:00", lambda at: iso(at)[:19], lambda at: "soon"]
+)
+def test_times_that_say_little_do_not_turn_looks_at_the_list_into_looks_at_each_job(told):
+    world = World(batch(500))
+    real = world._shifted
+    world._shifted = lambda job: real(job).model_copy(
+        update={"created_at": told(job.created.timestamp())}
+    )
+    world.watch([wait_for(job) for job in world.jobs])
+    assert len(world.lags()) == 500
+    assert len(world.requests) <= 120
+
+
+def test_the_trouble_of_a_patient_one_does_not_stop_the_impatient():
+    answers = iter([RateLimitedError("answered 429")])
+    world = World(
+        [Made("patient", takes=9999), Made("quick", at=5)],
+        job_faults={"patient": lambda: next(answers, None)},
+    )
+    world.watch([wait_for("patient", every=3600), wait_for("quick")], until=60)
+    assert world.lags()[0] <= 3
+    world = World(
+        [*batch(3, takes=9999), Made("quick", at=5)], faults={0: unavailable, 4: no_fault}
+    )
+    world.watch(
+        [*(wait_for(job, every=3600) for job in world.jobs[:3]), wait_for("quick")], until=60
+    )
+    assert world.lags()[0] <= 3
+
+
+def test_a_key_that_the_list_rejects_twice_ends_all_waits():
+    world = World(batch(500), list_fault=lambda: AuthenticationError("answered 401"))
+    world.watch([wait_for(job) for job in world.jobs])
+    assert {type(outcome) for _, outcome in world.ended.values()} == {AuthenticationError}
+    assert len(world.requests) <= 3
+
+
+def test_a_page_that_always_fails_makes_the_looks_rarer():
+    world = World(batch(150, takes=9999))
+    real = world._page
+    world._page = lambda now, **query: (
+        real(now, **query) if query.get("cursor") is None else _raise(unavailable())
+    )
+    world.watch([wait_for(job) for job in world.jobs], until=120)
+    assert len(world.requests) <= 30
+
+
+def _raise(error: ApiframeError):
+    raise error
+
+
+def first_after(world: World, start: float) -> float:
+    return min(at for at in world.requests if at >= start)
+
+
+@pytest.mark.parametrize(
+    "fault", [unavailable, lambda: RateLimitedError("answered 429", retry_after=3600)]
+)
+@pytest.mark.parametrize("count", [1, 30])
+def test_deadlines_are_kept_through_an_outage(fault, count):
+    world = World(batch(count), faults={3: fault})
+    world.watch([wait_for(job, deadline=100 + number) for number, job in enumerate(world.jobs)])
+    for wait, (at, error) in world.ended.items():
+        assert isinstance(error, JobTimeoutError)
+        assert "last seen: answered" in str(error)
+        assert 0 <= at - (wait.deadline - T0) <= 0.5
+
+
+def test_a_deadline_gets_a_last_look():
+    world = World([Made("job", takes=99.9)]).watch([wait_for("job", deadline=100, every=60)])
+    assert [outcome.status for _, outcome in world.ended.values()] == ["COMPLETED"]
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_deadline_that_passed_before_still_gets_a_look(count):
+    world = World(batch(count, takes=0.0, over=0)).watch(
+        [wait_for(job, deadline=-50) for job in batch(count, over=0)]
+    )
+    assert {outcome.status for _, outcome in world.ended.values()} == {"COMPLETED"}
+    world = World(batch(count, over=0)).watch(
+        [wait_for(job, deadline=-50) for job in batch(count, over=0)]
+    )
+    assert all(isinstance(outcome, JobTimeoutError) for _, outcome in world.ended.values())
+    assert all("last seen: PROCESSING" in str(outcome) for _, outcome in world.ended.values())
+
+
+def test_one_job_that_cannot_be_read_slows_down_nobody_else():
+    world = World([*batch(30), Made("broken", listed=False)], job_faults={"broken": unavailable})
+    world.watch([wait_for("broken", deadline=100), *(wait_for(job) for job in world.jobs[:30])])
+    assert len(world.lags()) == 30
+    assert max(world.lags()) <= 2 + 4 * ANSWER
+
+
+@pytest.mark.parametrize("fault", [forbidden, unusable])
+def test_where_the_list_cannot_be_used_jobs_are_asked_for_one_by_one(fault):
+    world = World(batch(8), list_fault=fault)
+    world.watch([wait_for(job, every=5) for job in world.jobs])
+    assert len(world.lags()) == 8
+    pages = sum(job_id == "" for _, job_id in world.asked)
+    assert pages == (1 if fault is forbidden else 5)
+    assert world.busiest_minute() <= 120
+
+
+def test_an_error_that_asking_again_cannot_mend_ends_the_waits_for_that_job_only():
+    world = World(batch(2), job_faults={"job-0000": forbidden}, list_fault=forbidden)
+    world.watch([wait_for("job-0000"), wait_for("job-0000"), wait_for("job-0001")])
+    outcomes = [type(outcome) for _, outcome in world.ended.values()]
+    assert outcomes == [PermissionDeniedError, PermissionDeniedError, Job]
+
+
+def test_five_unusable_answers_in_a_row_end_a_wait():
+    world = World([Made("job")], job_faults={"job": unusable}).watch([wait_for("job")])
+    assert len(world.requests) == 5
+    assert [type(outcome) for _, outcome in world.ended.values()] == [UnexpectedResponseError]
+
+
+def test_what_nobody_thought_of_ends_the_waits_for_that_job_only():
+    schedule = Schedule()
+    wait, other = wait_for("job"), wait_for("other")
+    for each in (wait, other):
+        schedule.add(each, T0)
+    broken = RuntimeError("?")
+    assert schedule.failed("job", broken, T0) == [(wait, broken)]
+    assert schedule.next_look(T0).job_id == "other"
+
+
+# All of it at once
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[World, dict[Wait, float]]:
+    count = draw(st.integers(1, 40))
+    seconds = st.floats(0, 40, allow_nan=False)
+    jobs, starts = [], {}
+    for number in range(count):
+        job = Made(
+            f"job-{number}",
+            at=draw(seconds),
+            takes=draw(st.one_of(seconds, st.just(10_000.0))),
+            ends=draw(st.sampled_from(["COMPLETED", "FAILED", "CANCELLED"])),
+            progress=draw(st.booleans()),
+            listed=draw(st.integers(0, 9)) > 0,
+            exists=draw(st.integers(0, 9)) > 0,
+            model=draw(st.sampled_from(["flux-2-flex", "flux-2-max"])),
+        )
+        jobs.append(job)
+        every, deadline = draw(st.floats(0.5, 20)), job.at + draw(st.floats(0, 120))
+        starts[wait_for(job, deadline=deadline, every=every)] = job.at + draw(st.floats(0, 20))
+    others = batch(draw(st.sampled_from([0, 0, 150])), over=40, name="other", takes=5)
+    world = World(
+        [*jobs, *others],
+        requests_per_minute=draw(st.sampled_from([20, 120, 500])),
+        clock_ahead=draw(st.sampled_from([0, 5, -5])),
+    )
+    for start in draw(st.lists(seconds, max_size=2)):
+        world.faults |= {
+            start: draw(
+                st.sampled_from(
+                    [unavailable, unusable, lambda: RateLimitedError("429", retry_after=9)]
+                )
+            ),
+            start + 5: no_fault,
+        }
+    return world, starts
+
+
+@settings(max_examples=60)
+@given(worlds())
+def test_every_wait_ends_once_in_time_and_within_the_budget(drawn):
+    world, starts = replace(drawn[0], requests=[], asked=[], ended={}), drawn[1]
+    world.watch(starts, until=1000)
+    jobs = {job.name: job for job in world.jobs}
+    assert world.ended.keys() == starts.keys()
+    assert world.busiest_minute() <= world.requests_per_minute
+    slack = 60 + 3 if world.requests_per_minute == 20 else 3  # a budget that is used up is used up
+    for wait, (at, outcome) in world.ended.items():
+        job = jobs[wait.job_id]
+        deadline = max(wait.deadline - T0, starts[wait])
+        if isinstance(outcome, Job):
+            assert outcome.status == job.ends
+            assert at >= job.at + job.takes
+        elif isinstance(outcome, JobTimeoutError):
+            assert at >= wait.deadline - T0
+        elif isinstance(outcome, NotFoundError):
+            assert not job.exists
+        else:
+            assert isinstance(outcome, UnexpectedResponseError)
+        assert at <= deadline + slack * (1 if job.exists else 20)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.submission.idempotency import Note, Series, was_cleared
+
+REQUEST = GenerateRequest.parse(prompt="a poster", flux_params={"steps": 10, "seed": 1})
+
+
+class Row:
+    """A task instance as Airflow hands it over."""
+
+    def __init__(self, **changed):
+        self.__dict__ |= {
+            "dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 2, **changed
+        }  # fmt: skip
+
+
+def key(request=REQUEST, generation=0, **changed) -> str:
+    return Series.of(Row(**changed)).key(request, generation)
+
+
+@pytest.mark.parametrize("try_number", [1, 2, 3])
+def test_all_automatic_retries_have_one_key(try_number):
+    assert key(try_number=try_number) == key()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dag_id": "x"},
+        {"run_id": "x"},
+        {"task_id": "x"},
+        {"map_index": 0},
+        {"max_tries": 3},
+        {"generation": 1},
+    ],
+)
+def test_anything_that_makes_it_another_image_makes_another_key(changed):
+    assert key(**changed) != key()
+
+
+def test_another_request_has_another_key_and_the_order_of_parameters_does_not_count():
+    assert (
+        key(GenerateRequest.parse(prompt="a poster", flux_params={"seed": 1, "steps": 10})) == key()
+    )
+    assert (
+        key(GenerateRequest.parse(prompt="a poster", flux_params={"seed": 2, "steps": 10})) != key()
+    )
+
+
+PARTS = st.fixed_dictionaries(
+    {
+        "dag_id": st.sampled_from(["a", "ab", 'a"', ""]),
+        "run_id": st.sampled_from(["a", "b", "ab"]),
+        "task_id": st.sampled_from(["a", "b", "ba"]),
+        "map_index": st.integers(-1, 2),
+        "max_tries": st.integers(2, 4),
+        "generation": st.integers(0, 2),
+        "prompt": st.sampled_from(["a poster", "a poster "]),
+        "flux_params": st.sampled_from([{}, {"seed": 1}, {"seed": 2}, {"steps": 1}]),
+    }
+)
+
+
+@given(one=PARTS, other=PARTS, tries=st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_two_keys_are_equal_just_when_everything_that_makes_the_image_is(one, other, tries):
+    def made(parts: dict, try_number: int) -> str:
+        request = GenerateRequest.parse(prompt=parts["prompt"], flux_params=parts["flux_params"])
+        row = {
+            name: value
+            for name, value in parts.items()
+            if name not in ("prompt", "flux_params", "generation")
+        }
+        return key(request, parts["generation"], **row, try_number=try_number)
+
+    assert made(one, tries[0]) == made(one, tries[1])
+    assert (made(one, tries[0]) == made(other, tries[1])) is (one == other)
+
+
+@given(max_tries=st.integers(0, 50), try_number=st.integers(1, 60), later=st.integers(0, 50))
+def test_kept_images_are_one_series_through_all_clears(max_tries, try_number, later):
+    before = Series.of(Row(max_tries=max_tries, try_number=try_number), regenerate_on_clear=False)
+    after = Series.of(
+        Row(max_tries=max_tries + later, try_number=try_number + 1), regenerate_on_clear=False
+    )
+    assert before.key(REQUEST, 0) == after.key(REQUEST, 0)
+    assert (before.earlier_tries, after.earlier_tries) == (try_number - 1, try_number)
+    assert before.key(REQUEST, 0) != Series.of(Row(max_tries=max_tries)).key(REQUEST, 0)
+
+
+@given(job_id=st.text(), digest=st.text(), series=st.integers(), generation=st.integers())
+def test_a_note_comes_back_as_it_was_made(job_id, digest, series, generation):
+    note = Note(job_id, digest, series, generation)
+    assert Note.read(json.loads(json.dumps(note.as_json()))) == note
+
+
+@given(
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).filter(
+        str.strip
+    ),
+    name=st.text(),
+)
+def test_a_key_is_64_hexadecimal_characters_whatever_goes_in(prompt, name):
+    made = key(GenerateRequest.parse(prompt=prompt), dag_id=name)
+    assert len(made) == 64
+    assert set(made) <= set(string.hexdigits)
+
+
+@pytest.mark.parametrize(
+    ("ti", "cleared"), [(Row(), False), (Row(max_tries=3), True), (object(), False), (None, False)]
+)
+def test_a_clear_is_seen_in_max_tries(ti, cleared):
+    assert was_cleared(ti, retries=2) is cleared

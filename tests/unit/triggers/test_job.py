@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event, was_reused
+
+
+def events_of(trigger: ApiframeJobTrigger) -> list[TriggerEvent]:
+    async def collect() -> list[TriggerEvent]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(collect())
+
+
+def trigger(job_id: str, seconds: float = 30, poll_interval: float = 0.05) -> ApiframeJobTrigger:
+    return ApiframeJobTrigger(job_id, "apiframe_default", time.time() + seconds, poll_interval)
+
+
+@pytest.fixture
+def job_id(connected) -> str:
+    return ApiframeHook().generate_image(GenerateRequest.parse(prompt="a poster")).job_id
+
+
+def airflow_round_trip(value):
+    """Through the serializer that this Airflow uses for a trigger's arguments."""
+    try:
+        from airflow.sdk.serde import deserialize, serialize
+    except ImportError:
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.deserialize(BaseSerialization.serialize(value))
+    return deserialize(serialize(value))
+
+
+def test_its_row_survives_airflows_serializer_and_json():
+    path, arguments = trigger("j").serialize()
+    assert path == "airflow_provider_apiframe.triggers.job.ApiframeJobTrigger"
+    assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+    assert ApiframeJobTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_its_row_holds_scalars_only():
+    _, arguments = trigger("j").serialize()
+    assert {name: type(value) for name, value in arguments.items()} == {
+        "job_id": str,
+        "apiframe_conn_id": str,
+        "deadline": float,
+        "poll_interval": float,
+    }
+
+
+def test_it_fires_once_with_the_finished_job(connected, job_id):
+    (event,) = events_of(trigger(job_id))
+    assert json.loads(json.dumps(event.payload)) == event.payload
+    job = job_from_event(event.payload)
+    assert (job.id, job.status, job.image_urls) == (
+        job_id,
+        "COMPLETED",
+        [f"{connected.url}/images/{job_id}-1.png"],
+    )
+
+
+def test_a_passed_deadline_still_delivers_a_job_that_is_finished(connected, job_id):
+    events_of(trigger(job_id))
+    (event,) = events_of(trigger(job_id, seconds=-5))
+    assert event.payload["status"] == "finished"
+
+
+def test_a_passed_deadline_of_an_unfinished_job_says_how_to_collect_it(connected, job_id):
+    connected.faults.next("job", body={"id": job_id, "status": "PROCESSING"})
+    (event,) = events_of(trigger(job_id, seconds=-5))
+    assert event.payload["status"] == "timeout"
+    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
+
+
+def test_an_outage_is_ridden_out(connected, job_id):
+    connected.faults.next("job", status=503, times=2)
+    connected.faults.next("job", drop=True)
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "finished"
+
+
+def test_an_error_that_waiting_cannot_mend_is_reported_at_once(connected, job_id):
+    connected.faults.next("job", status=401, body={"error": "Invalid API key"})
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "error"
+    assert "rejected the API key" in event.payload["message"]
+    assert connected.state.requests["job"] == 1
+
+
+def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(
+    connected, job_id, monkeypatch
+):
+    async def broken(self):
+        raise RuntimeError("the secrets backend is down, asked with afk_0123")
+
+    monkeypatch.setattr(ApiframeHook, "async_settings", broken)
+    (event,) = events_of(trigger(job_id))
+    assert (event.payload["status"], event.payload["retry"]) == ("error", True)
+    assert "the secrets backend is down, asked with afk_***. Job" in event.payload["message"]
+    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
+
+
+def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
+    connected.faults.next(
+        "job", body={"id": job_id, "status": "FAILED", "error": f"refused for {connected.api_key}"}
+    )
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["job"]["error"] == "refused for ***"
+
+
+def test_a_missing_connection_is_reported(connected, job_id, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_APIFRAME_DEFAULT")
+    (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 5, 1))
+    assert event.payload["status"] == "error"
+    assert "no connection 'nowhere'" in event.payload["message"]
+
+
+def test_the_row_that_airflow_stores_holds_the_arguments_and_no_key(connected):
+    from airflow.models.trigger import Trigger
+
+    waiting = trigger("j")
+    row = Trigger.from_object(waiting)
+    assert (row.classpath, dict(row.kwargs)) == waiting.serialize()
+    assert connected.api_key not in str(row.kwargs)
+
+
+def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(caplog, capfd):
+    asyncio.run(trigger("j-1").on_kill())
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "job j-1 keeps running and is paid for. ApiframeJobSensor(job_id='j-1')" in said
+
+
+def test_the_prompt_is_passed_on_where_the_list_of_jobs_leaves_it_out(connected):
+    connected.configure(latency=0.5)
+    hook = ApiframeHook()
+    job_ids = [
+        hook.generate_image(GenerateRequest.parse(prompt="a poster")).job_id for _ in range(4)
+    ]
+    triggers = [
+        ApiframeJobTrigger(job_id, "apiframe_default", time.time() + 30, 0.1, prompt="a fox")
+        for job_id in job_ids
+    ]
+    for each in triggers:
+        _, arguments = each.serialize()
+        assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+        assert ApiframeJobTrigger(**arguments).prompt == "a fox"
+
+    async def all_events() -> list[list[TriggerEvent]]:
+        async def of(each):
+            return [event async for event in each.run()]
+
+        return await asyncio.gather(*map(of, triggers))
+
+    for (event,) in asyncio.run(all_events()):
+        assert job_from_event(event.payload).prompt == "a fox"
+    assert connected.state.requests["jobs"] > 0
+    (event,) = events_of(triggers[0])
+    assert (
+        job_from_event(event.payload).prompt == "a poster"
+    )  # asked for by its id the API says it itself
+
+
+def test_a_key_that_was_replaced_while_the_job_ran_is_taken_from_the_connection(
+    connected, connect, job_id, monkeypatch
+):
+    real, read = ApiframeHook.async_settings, []
+    connect(password="afk_revoked", host=connected.url)
+
+    async def settings(self):
+        read.append(await real(self))
+        connect(
+            password=connected.api_key, host=connected.url
+        )  # somebody does, after the first look at the connection
+        return read[-1]
+
+    monkeypatch.setattr(ApiframeHook, "async_settings", settings)
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "finished"
+    assert [each.api_key for each in read] == ["afk_revoked", connected.api_key]
+
+
+def test_that_an_earlier_try_submitted_the_job_is_passed_on(connected, job_id):
+    reused = ApiframeJobTrigger(job_id, "apiframe_default", time.time() + 30, 0.05, reused=True)
+    _, arguments = reused.serialize()
+    assert arguments["reused"] is True
+    assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+    (event,) = events_of(ApiframeJobTrigger(**arguments))
+    assert was_reused(event.payload)
+    (event,) = events_of(trigger(job_id))
+    assert not was_reused(event.payload)
+    assert not was_reused(None)
