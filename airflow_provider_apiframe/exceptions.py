@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError, JobTimeoutError
 
 
 class InvalidParameterError(AirflowFailException, ValueError):
@@ -40,6 +40,26 @@ def fail_without_retry(
             f"task {task_id!r}: {error}" if task_id else str(error)
         ) from None
     except ApiframeError as error:
+        if isinstance(error, JobTimeoutError):
+            error.adding(collect_hint(error.job_id))
         if error.transient and not include_transient:
             raise
         raise AirflowFailException(str(error)) from None
+
+
+def still_running_hint(job_id: str) -> str:
+    """Say what becomes of a job that cannot be waited for."""
+    return f"Job {job_id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
+
+
+def cannot_cancel_hint(job_id: str) -> str:
+    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
+    return f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. {collect_hint(job_id)}"
+
+
+def collect_hint(job_id: str) -> str:
+    """Say how to get at a job that goes on."""
+    return (
+        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an automatic retry of the task that "
+        "submitted it; clearing that task pays for a new image, unless it has regenerate_on_clear=False."
+    )

@@ -62,13 +62,17 @@ class AsyncApiframeClient:
             timeout=settings.timeout, verify=verify, follow_redirects=False, trust_env=not direct
         )
 
-    @staticmethod
-    def load() -> None:
-        """Load what httpx would load at its first request, on the event loop.
+    @classmethod
+    async def open(cls, settings: ClientSettings) -> AsyncApiframeClient:
+        """Return a new client. What would block the event loop, modules and CA files, is read on a thread."""
 
-        Call it on a thread.
-        """
-        anyio.run(anyio.sleep, 0)
+        def new() -> AsyncApiframeClient:
+            anyio.run(anyio.sleep, 0)  # loads what httpx would load at its first request
+            return cls(settings)
+
+        # Not asyncio.to_thread(): in a copy of this context another event loop would seem to run on
+        # that thread.
+        return await asyncio.get_running_loop().run_in_executor(None, new)
 
     async def __aenter__(self) -> AsyncApiframeClient:
         return self
@@ -101,14 +105,14 @@ class AsyncApiframeClient:
                     return await self._send(other)
             raise
 
-    async def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+    async def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that
+        :param retry: retry after a transient error; False makes it one request, for callers that
             ask again anyway.
         """
         call = self._protocol.job(job_id)
-        return await self._send(call) if repeats else await self._send_once(call)
+        return await self._send(call) if retry else await self._send_once(call)
 
     async def wait_for_job(self, wait: Wait) -> Job:
         """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden
@@ -132,10 +136,10 @@ class AsyncApiframeClient:
                     return outcome
                 raise outcome
 
-    async def list_jobs(self, *, repeats: bool = True, **filters: Any) -> JobPage:
-        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`, repeats as in :meth:`get_job`."""
+    async def list_jobs(self, *, retry: bool = True, **filters: Any) -> JobPage:
+        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`, retry as in :meth:`get_job`."""
         call = self._protocol.jobs(**filters)
-        return await self._send(call) if repeats else await self._send_once(call)
+        return await self._send(call) if retry else await self._send_once(call)
 
     async def get_account(self) -> Account:
         """Return user, team and credits left. Free."""

@@ -129,14 +129,14 @@ class ApiframeClient:
                     return self._send(other)
             raise
 
-    def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+    def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that
+        :param retry: retry after a transient error; False makes it one request, for callers that
             ask again anyway.
         """
         call = self._protocol.job(job_id)
-        return self._send(call) if repeats else self._send_once(call)
+        return self._send(call) if retry else self._send_once(call)
 
     def wait_for_job(self, wait: Wait) -> Job:
         """Ask for a job until it is finished, in whatever state, and return it. Outages are ridden
@@ -160,10 +160,10 @@ class ApiframeClient:
                     return outcome
                 raise outcome
 
-    def list_jobs(self, *, repeats: bool = True, **filters: Any) -> JobPage:
-        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`, repeats as in :meth:`get_job`."""
+    def list_jobs(self, *, retry: bool = True, **filters: Any) -> JobPage:
+        """Return one page of jobs, newest first; filters as in :meth:`Protocol.jobs`, retry as in :meth:`get_job`."""
         call = self._protocol.jobs(**filters)
-        return self._send(call) if repeats else self._send_once(call)
+        return self._send(call) if retry else self._send_once(call)
 
     def get_account(self) -> Account:
         """Return user, team and credits left. Free."""

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -109,7 +110,12 @@ class ApiframeHook(BaseHook):
 
         :raises ConfigurationError: as :meth:`async_settings`.
         """
-        return await new_async_client(await self.async_settings())
+        settings = await self.async_settings()
+        module = "airflow_provider_apiframe.api.async_client"
+        await asyncio.to_thread(import_module, module)  # too slow for an event loop
+        from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
+
+        return await AsyncApiframeClient.open(settings)
 
     def get_conn(self) -> requests.Session:
         """Return the ``requests.Session``.
@@ -131,13 +137,13 @@ class ApiframeHook(BaseHook):
         """
         return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
 
-    def get_job(self, job_id: str, *, repeats: bool = True) -> Job:
+    def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now, in whatever state.
 
-        :param repeats: repeat after a transient error; False makes it one request, for callers that
+        :param retry: retry after a transient error; False makes it one request, for callers that
             ask again anyway.
         """
-        return self.client.get_job(job_id, repeats=repeats)
+        return self.client.get_job(job_id, retry=retry)
 
     def list_jobs(
         self,
@@ -169,7 +175,7 @@ class ApiframeHook(BaseHook):
         :raises JobTimeoutError: it was not finished in time. It keeps running.
         :raises UnexpectedResponseError: COMPLETED without a recognisable link.
         """
-        wait = Wait.lasting(
+        wait = Wait.starting_now(
             job_id,
             timeout=checked_seconds("timeout", timeout),
             poll_interval=checked_seconds("poll_interval", poll_interval),
@@ -210,23 +216,6 @@ class ApiframeHook(BaseHook):
             return True, self.get_account().describe()
         except ApiframeError as error:
             return False, str(error)
-
-
-async def new_async_client(settings: ClientSettings) -> AsyncApiframeClient:
-    """Return a new asynchronous client.
-
-    The modules and the CA certificates it needs are read on a thread.
-    """
-
-    def new() -> AsyncApiframeClient:
-        from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
-
-        AsyncApiframeClient.load()
-        return AsyncApiframeClient(settings)
-
-    # Not asyncio.to_thread(): in a copy of this context another event loop would seem to run on
-    # that thread.
-    return await asyncio.get_running_loop().run_in_executor(None, new)
 
 
 def settings_from(connection: Connection, conn_id: str) -> ClientSettings:

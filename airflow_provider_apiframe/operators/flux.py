@@ -13,24 +13,14 @@ from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import (
     GenerateRequest,
-    check_conn_id,
-    check_flag,
-    check_max_credits,
-    check_model,
-    check_prompt,
-    check_webhook_events,
-    check_webhook_pair,
-    check_webhook_url,
-    checked_seconds,
-    flux_params_mapping,
     nearest_model,
 )
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
-from airflow_provider_apiframe.exceptions import fail_without_retry
+from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.literals import is_templated
-from airflow_provider_apiframe.polling.wait import Wait, cannot_cancel_hint
+from airflow_provider_apiframe.literals import check_literals, checking_literals
+from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import Series, was_cleared
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event, was_reused
@@ -111,7 +101,7 @@ class FluxGenerateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
-        _check_literals(
+        check_literals(
             task_id=self.task_id,
             prompt=prompt,
             model=model,
@@ -144,11 +134,11 @@ class FluxGenerateOperator(BaseOperator):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is read, and label each of the tasks with its prompt."""
-        _check_literals(**kwargs)
+        check_literals(**kwargs)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        partial.__class__ = _checking_literals(type(partial), kwargs)
+        partial.__class__ = checking_literals(type(partial), kwargs)
         return partial
 
     @cached_property
@@ -172,7 +162,7 @@ class FluxGenerateOperator(BaseOperator):
                 )
             if job.finished:
                 return self._delivered(job, context, reused=reused)
-            wait = Wait.lasting(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
+            wait = Wait.starting_now(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
             if self.deferrable:
                 prompt = job.prompt or request.prompt
                 trigger = ApiframeJobTrigger.of(
@@ -238,70 +228,3 @@ class FluxGenerateOperator(BaseOperator):
         return push_multiple_outputs(
             build_result(job, prompt=self.prompt, model=self.model, reused=reused), self, context
         )
-
-
-def _check_literals(**arguments: Any) -> None:
-    """Check all *arguments* whose values are known while the DAG is read.
-
-    :raises InvalidParameterError: naming the argument, its value and what is allowed.
-    """
-    # No template fields: nothing would render them.
-    flags = ("wait_for_completion", "deferrable", "regenerate_on_clear")
-    never_late = {*flags, "poll_interval", "timeout", "max_credits", "webhook_events"}
-    known = {
-        name: value
-        for name, value in arguments.items()
-        if name in never_late or not is_templated(value)
-    }
-    with fail_without_retry(task_id=arguments.get("task_id")):
-        if "prompt" in known:
-            check_prompt(known["prompt"])
-        if "model" in known:
-            check_model(known["model"])
-        if "flux_params" in known:
-            values = flux_params_mapping(known["flux_params"])
-            late = [name for name, value in values.items() if is_templated(value, deep=True)]
-            FluxParams.parse(values, model=known.get("model"), late=late)
-        if known.get("webhook_url") is not None:
-            check_webhook_url(known["webhook_url"])
-        if known.get("webhook_events") is not None:
-            check_webhook_events(known["webhook_events"])
-        if "webhook_url" in known:
-            check_webhook_pair(known["webhook_url"], known.get("webhook_events"))
-        if "apiframe_conn_id" in known:
-            check_conn_id(known["apiframe_conn_id"])
-        for name in ("poll_interval", "timeout"):
-            if name in known:
-                checked_seconds(name, known[name])
-        for name in flags:
-            if name in known:
-                check_flag(name, known[name])
-        if known.get("max_credits") is not None:
-            check_max_credits(known["max_credits"])
-
-
-def _checking_literals(base: type, shared: dict[str, Any]) -> type:
-    """Return *base*, the class of what ``partial()`` returns, with a look at the literals that are expanded."""
-
-    class CheckingPartial(base):  # type: ignore[misc]
-        __slots__ = ()
-
-        def expand(self, **mapped: Any) -> Any:
-            others = {
-                name: value
-                for name, value in {"model": DEFAULT_MODEL, **shared}.items()
-                if name not in mapped
-            }
-            _check_literals(**others)
-            for name, values in mapped.items():
-                for value in values if isinstance(values, (list, tuple)) else ():
-                    _check_literals(**others, **{name: value})
-            return super().expand(**mapped)
-
-        def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
-            for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
-                if isinstance(item, Mapping):
-                    _check_literals(**{"model": DEFAULT_MODEL, **shared, **item})
-            return super().expand_kwargs(kwargs, **options)
-
-    return CheckingPartial

@@ -32,7 +32,7 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.models import Job, JobPage
 from airflow_provider_apiframe.polling.rate_limit import Durations, pause_after_failures
 from airflow_provider_apiframe.polling.scan import WORTH_A_REQUEST, Walk, Watched, key_of
-from airflow_provider_apiframe.polling.wait import Wait, still_running_hint
+from airflow_provider_apiframe.polling.wait import Wait
 
 log = logging.getLogger(__name__)
 
@@ -236,8 +236,6 @@ class Schedule:
             or job.unusable == UNUSABLE_IN_A_ROW
         ):
             del self._watched[key_of(job_id)]
-            if isinstance(error, ApiframeError):
-                error.adding(still_running_hint(job.job_id))
             return [(wait, error) for wait in job.waits]
         log.warning("Job %s could not be read, asking again: %s", job.job_id, error)
         job.last_seen, job.looked = str(error), now

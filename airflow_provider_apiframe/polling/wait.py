@@ -23,7 +23,7 @@ class Wait:
     poll_interval: float
 
     @classmethod
-    def lasting(cls, job_id: str, *, timeout: float, poll_interval: float) -> Wait:
+    def starting_now(cls, job_id: str, *, timeout: float, poll_interval: float) -> Wait:
         """Return a wait that ends *timeout* seconds from now."""
         return cls(job_id, time.time() + timeout, poll_interval)
 
@@ -33,24 +33,7 @@ class Wait:
         :param last_seen: its status, or what was wrong when it was looked at last.
         """
         return JobTimeoutError(
-            f"Apiframe job {self.job_id} was not finished at the deadline (last seen: {last_seen}). It keeps running and "
-            f"is paid for. {_collected_by(self.job_id)}",
+            f"Apiframe job {self.job_id} was not finished at the deadline (last seen: {last_seen}). "
+            "It keeps running and is paid for.",
             job_id=self.job_id,
         )
-
-
-def still_running_hint(job_id: str) -> str:
-    """Say what becomes of a job that cannot be waited for."""
-    return f"Job {job_id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
-
-
-def cannot_cancel_hint(job_id: str) -> str:
-    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
-    return f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. {_collected_by(job_id)}"
-
-
-def _collected_by(job_id: str) -> str:
-    return (
-        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an automatic retry of the task that "
-        "submitted it; clearing that task pays for a new image, unless it has regenerate_on_clear=False."
-    )

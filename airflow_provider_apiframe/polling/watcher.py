@@ -11,19 +11,16 @@ from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 from airflow_provider_apiframe.api.errors import ConnectionFailedError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import ClientSettings
-from airflow_provider_apiframe.hooks.apiframe import new_async_client
 from airflow_provider_apiframe.polling.rate_limit import Durations, RequestBudget
 from airflow_provider_apiframe.polling.schedule import Look, Outcome, Schedule
 from airflow_provider_apiframe.polling.wait import Wait
-
-if TYPE_CHECKING:
-    from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +128,10 @@ class JobWatcher:
         settings = replace(self._settings, timeout=min(self._settings.timeout, LONGEST_REQUEST))
         asking = self._asking = set()
         try:
-            async with await new_async_client(settings) as client, asyncio.TaskGroup() as group:
+            async with (
+                await AsyncApiframeClient.open(settings) as client,
+                asyncio.TaskGroup() as group,
+            ):
                 while True:
                     look = await self._next()
                     if look.job_id is None:
@@ -176,7 +176,7 @@ class JobWatcher:
         try:
             while not walk.over:
                 await self._turn()
-                page = await _in_time(client.list_jobs(repeats=False, **walk.query))
+                page = await _in_time(client.list_jobs(retry=False, **walk.query))
                 self._end(self._schedule.read(walk, page, self._now()))
         except Exception as error:  # whatever it is, jobs can be asked for one by one
             self._end(self._schedule.walk_failed(walk, error, self._now()))
@@ -186,7 +186,7 @@ class JobWatcher:
             await self._turn()
             if not self._schedule.watches(job_id):
                 return
-            job = await _in_time(client.get_job(job_id, repeats=False))
+            job = await _in_time(client.get_job(job_id, retry=False))
         except (
             Exception
         ) as error:  # whatever it is, it must not reach those that wait for other jobs

@@ -91,7 +91,7 @@ class ApiframeJobSensor(BaseSensorOperator):
             job = self._look()
             if job and job.finished:
                 return push_multiple_outputs(self._delivered(job), self, context)
-            wait = Wait.lasting(
+            wait = Wait.starting_now(
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
         trigger = ApiframeJobTrigger.of(
@@ -109,7 +109,7 @@ class ApiframeJobSensor(BaseSensorOperator):
     def _look(self) -> Job | None:
         """Return the job as it is now, None where an outage hides it. One request."""
         try:
-            job = self.hook.get_job(self.job_id, repeats=False)
+            job = self.hook.get_job(self.job_id, retry=False)
         except UnexpectedResponseError:
             raise  # a proxy's page in place of an answer: worth one of the task's retries, which cost nothing
         except ApiframeError as error:

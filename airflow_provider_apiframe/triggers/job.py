@@ -17,8 +17,13 @@ from pydantic import ValidationError
 from airflow_provider_apiframe.api.errors import ApiframeError, AuthenticationError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.exceptions import (
+    cannot_cancel_hint,
+    collect_hint,
+    still_running_hint,
+)
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.polling.wait import Wait, cannot_cancel_hint, still_running_hint
+from airflow_provider_apiframe.polling.wait import Wait
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
 
@@ -88,7 +93,9 @@ class ApiframeJobTrigger(BaseTrigger):
                 "reused": self.reused,
             }
         except JobTimeoutError as error:
-            yield TriggerEvent({"status": "timeout", "message": str(error)})
+            yield TriggerEvent(
+                {"status": "timeout", "message": f"{error} {collect_hint(self.job_id)}"}
+            )
         except ApiframeError as error:
             yield self._failed(f"{error}", retry=error.transient)
         except (

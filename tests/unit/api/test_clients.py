@@ -912,7 +912,7 @@ def test_a_job_that_is_finished_at_the_deadline_is_returned(client, clock):
 
 
 def test_a_wait_lasts_from_now():
-    wait = Wait.lasting("j-1", timeout=600, poll_interval=2)
+    wait = Wait.starting_now("j-1", timeout=600, poll_interval=2)
     assert 590 < wait.deadline - time.time() <= 600
 
 

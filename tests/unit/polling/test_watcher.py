@@ -102,13 +102,13 @@ def test_more_jobs_than_a_page_holds_are_watched(settings, submit):
 
 def test_it_starts_with_the_first_waiter_and_ends_with_the_last(settings, submit, monkeypatch):
     clients = []
-    real = watcher_module.new_async_client
+    real = AsyncApiframeClient.open
 
     async def noted(settings):
         clients.append(await real(settings))
         return clients[-1]
 
-    monkeypatch.setattr(watcher_module, "new_async_client", noted)
+    monkeypatch.setattr(AsyncApiframeClient, "open", noted)
 
     async def twice() -> None:
         for _ in range(2):
