@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 import requests
 import tenacity
 
-from airflow_provider_apiframe.api.endpoints import USER_AGENT, retry_backoff
+from airflow_provider_apiframe.api.endpoints import USER_AGENT
 from airflow_provider_apiframe.api.errors import DownloadError
+from airflow_provider_apiframe.api.retries import retry_backoff
 from airflow_provider_apiframe.api.settings import is_loopback
 
 MAX_BYTES = 100 * 1024 * 1024
@@ -37,7 +38,13 @@ _HEAD = 12  # bytes that tell the type
 
 @dataclass(frozen=True)
 class DownloadedImage:
-    """An image on disk: where it is, its type by its first bytes, its size in bytes, and the SHA-256 of its bytes in hex."""
+    """An image on disk.
+
+    :param path: where it is.
+    :param content_type: by its first bytes.
+    :param bytes: its size.
+    :param sha256: of its bytes, in hex.
+    """
 
     path: Path
     content_type: str
@@ -46,7 +53,7 @@ class DownloadedImage:
 
 
 def image_type(head: bytes) -> tuple[str, str] | None:
-    """Return (content type, file extension) by the first 12 bytes, or None if they do not begin a PNG, JPEG or WebP."""
+    """Return (content type, file extension) by the first 12 bytes, None for another type."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png", "png"
     if head.startswith(b"\xff\xd8\xff"):

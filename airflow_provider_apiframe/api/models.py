@@ -32,7 +32,7 @@ from airflow_provider_apiframe.api.params.flux import truncated_repr
 
 
 class _Response(BaseModel):
-    """What the API answers: camelCase keys, unknown ones ignored."""
+    """What the API returns: camelCase keys, unknown ones ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
@@ -50,7 +50,7 @@ _NonEmpty = Annotated[str, Field(min_length=1)]
 _Status = Annotated[
     str, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 ]
-# Optional parts never make a whole answer unreadable: text in another form is kept as text, a
+# Optional parts never make a whole response unreadable: text in another form is kept as text, a
 # number that is none is None.
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
@@ -58,7 +58,10 @@ _Flag = Annotated[bool | None, WrapValidator(_or_none)]
 
 
 class JobAccepted(_Response):
-    """The answer to a submit: the job's id and its status, usually "QUEUED"; a repeat may give a later one."""
+    """The response to a submit: the job's id and its status.
+
+    The status is usually "QUEUED"; a repeated submit may return a later one.
+    """
 
     job_id: _NonEmpty
     status: Annotated[_Status, BeforeValidator(lambda value: value or "QUEUED")] = "QUEUED"
@@ -85,23 +88,23 @@ class Job(_Response):
     expired: _Flag = None
 
     @property
-    def dead(self) -> bool:
+    def is_failed(self) -> bool:
         """Whether it ended without an image: FAILED or CANCELLED."""
         return self.status in ("FAILED", "CANCELLED")
 
     @property
-    def finished(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether the status is COMPLETED, FAILED or CANCELLED."""
-        return self.status == "COMPLETED" or self.dead
+        return self.status == "COMPLETED" or self.is_failed
 
     @property
     def created(self) -> datetime | None:
-        """When the API says that it was created; None when it does not say, or says it without a time zone."""
+        """When it was created by the API's clock; None if not said, or said without a time zone."""
         return _parse_datetime(self.created_at)
 
     @property
     def completed(self) -> datetime | None:
-        """When the API says that it ended, in whatever state; None when it does not say, or says it without a time zone."""
+        """When it ended by the API's clock; None if not said, or said without a time zone."""
         return _parse_datetime(self.completed_at)
 
     @property
@@ -111,7 +114,7 @@ class Job(_Response):
         return prompt if isinstance(prompt, str) else None
 
     def with_prompt(self, prompt: str | None) -> Job:
-        """Return this job with *prompt*, where the answer did not say it and the caller knows it."""
+        """Return this job with *prompt*, where the response left it out and the caller knows it."""
         if prompt is None or self.prompt is not None:
             return self
         given = self.input if isinstance(self.input, Mapping) else {}
@@ -125,16 +128,17 @@ class Job(_Response):
     def raise_for_status(self) -> Job:
         """Return this job if it is COMPLETED with at least one image.
 
-        :raises JobFailedError: FAILED, with the vendor's text and what to do (see
-            ``job_failures.py``).
+        :raises JobFailedError: FAILED, with the vendor's text and whether submitting it again can
+            help (see ``job_failures.py``).
         :raises JobCancelledError: CANCELLED.
         :raises UnexpectedResponseError: COMPLETED without a recognisable link; keeps the raw
             result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason, rule = self.error or "the API gave no reason", classify_failure(self.error)
+            reason = (self.error or "the API gave no reason").rstrip(".")
+            rule = classify_failure(self.error)
             raise JobFailedError(
-                f"Apiframe job {self.id} FAILED: {reason.rstrip('.')}{self._charge()}. {rule.advice}",
+                f"Apiframe job {self.id} FAILED: {reason}{self._charge()}. {rule.advice}",
                 job_id=self.id,
                 kind=rule.kind,
                 transient=rule.transient,
@@ -142,14 +146,15 @@ class Job(_Response):
         if self.status == "CANCELLED":
             reason = f" ({self.error})" if self.error else ""
             raise JobCancelledError(
-                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
+                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. "
+                f"{UNKNOWN_FAILURE.advice}",
                 job_id=self.id,
             )
         if not self.image_urls:
             raw = truncated_repr(self.result, 2000)
             raise UnexpectedResponseError(
-                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an image: {raw}. "
-                f"It was paid for: keep the job id and ask Apiframe's support.",
+                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an "
+                f"image: {raw}. It was paid for: keep the job id and ask Apiframe's support.",
                 raw=raw,
                 job_id=self.id,
             )
@@ -168,7 +173,7 @@ def _parse_datetime(text: str | None) -> datetime | None:
 
 
 def _find_urls(result: Any) -> list[str]:
-    """Find links in any of the forms seen: a bare URL, a list, {"images": [...]}, or a key with one URL."""
+    """Find links in any form seen: a URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
         return [result] if result.startswith(("https://", "http://")) else []
     if isinstance(result, list):
@@ -217,7 +222,7 @@ class User(_Response):
 
 
 class Account(_Response):
-    """Who asks: the answer of ``GET /v2/me``, which is free."""
+    """Who asks: the response of ``GET /v2/me``, which is free."""
 
     user: User | None = None
     team: Team | None = None
@@ -254,6 +259,6 @@ class ModelInfo(_Response):
 
 
 class ModelList(_Response):
-    """The answer of ``GET /v2/models``."""
+    """The response of ``GET /v2/models``."""
 
     models: list[ModelInfo]

@@ -185,7 +185,7 @@ class FluxParams(BaseModel):
         """Return only what is set."""
         return self.model_dump(exclude_none=True)
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
         """Return what is sent: what is set, and "custom" where width and height imply it.
 
         The docs page says that width and height count only with aspect_ratio "custom". Where the

@@ -239,13 +239,13 @@ class GenerateRequest(BaseModel):
             webhook_events=None if webhook_events is None else check_webhook_events(webhook_events),
         )
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
 
         What was not set is left out: the API refuses unknown keys and nulls.
         """
         wire: dict[str, Any] = {"prompt": self.prompt, "model": self.model}
-        if params := self.params.to_wire():
+        if params := self.params.to_payload():
             wire["fluxParams"] = params
         if self.webhook_url:
             wire["webhookUrl"] = self.webhook_url

@@ -87,16 +87,14 @@ class Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.kind == "sync":
-                with ApiframeClient(self.settings, sleep=self._pause, clock=self._clock) as client:
+                with ApiframeClient(self.settings, sleep=self._pause) as client:
                     return getattr(client, method)(*args, **kwargs)
             return asyncio.run(self._call_async(method, *args, **kwargs))
 
         return call
 
     async def _call_async(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        async with AsyncApiframeClient(
-            self.settings, sleep=self._pause_async, clock=self._clock
-        ) as client:
+        async with AsyncApiframeClient(self.settings, sleep=self._pause_async) as client:
             return await getattr(client, method)(*args, **kwargs)
 
 
@@ -148,7 +146,7 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.requests: list[Seen] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.responses: list[tuple[int, dict[str, str], bytes]] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -161,7 +159,7 @@ class Elsewhere:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 elsewhere.requests.append(Seen(self.command, self.path, headers, body))
                 status, sent, content = (
-                    elsewhere.answers.pop(0) if elsewhere.answers else (200, {}, b"{}")
+                    elsewhere.responses.pop(0) if elsewhere.responses else (200, {}, b"{}")
                 )
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **sent}.items():

@@ -70,7 +70,7 @@ def refusal(url: str, target: object, **limits: object) -> DownloadError:
     ("given", "extension", "content_type"),
     [("png", "png", "image/png"), ("jpg", "jpg", "image/jpeg"), ("webp", "webp", "image/webp")],
 )
-def test_a_image_of_the_sandbox_is_fetched_whole(image, tmp_path, given, extension, content_type):
+def test_an_image_of_the_sandbox_is_fetched_whole(image, tmp_path, given, extension, content_type):
     url = image(output_format=given)
     image = download(url, tmp_path)
     data = image.path.read_bytes()
@@ -83,9 +83,9 @@ def test_a_image_of_the_sandbox_is_fetched_whole(image, tmp_path, given, extensi
     assert image_type(data[:12]) == (content_type, extension)
 
 
-def test_a_image_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
+def test_an_image_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
     data = PNG + os.urandom(300_000)
-    elsewhere.answers = [(200, {}, data)]
+    elsewhere.responses = [(200, {}, data)]
     assert (
         download(f"{elsewhere.url}/a.png", tmp_path / "a.png").sha256
         == hashlib.sha256(data).hexdigest()
@@ -101,7 +101,7 @@ def test_a_image_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
 )
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_file_target_is_written_under_exactly_its_name(elsewhere, tmp_path, name, kind):
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     image = download(f"{elsewhere.url}/a.webp", kind(tmp_path / name))
     assert image.path == tmp_path / name
     assert files_in(tmp_path) == {name: PNG}
@@ -109,7 +109,7 @@ def test_a_file_target_is_written_under_exactly_its_name(elsewhere, tmp_path, na
 
 @pytest.mark.parametrize("target", [".", "new/", "deep/er/"])
 def test_a_folder_target_gets_the_name_of_the_link(elsewhere, tmp_path, target):
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     image = download(f"{elsewhere.url}/images/a-1.png?{SECRET}", f"{tmp_path}/{target}")
     assert image.path == tmp_path / target / "a-1.png"
     assert image.path.read_bytes() == PNG
@@ -123,7 +123,7 @@ def test_a_folder_target_gets_the_name_of_the_link(elsewhere, tmp_path, target):
 def test_type_and_extension_come_from_the_bytes(
     elsewhere, tmp_path, data, content_type, extension, claimed
 ):
-    elsewhere.answers = [(200, {"Content-Type": f"image/{claimed}"}, data)]
+    elsewhere.responses = [(200, {"Content-Type": f"image/{claimed}"}, data)]
     image = download(f"{elsewhere.url}/a.{claimed}", tmp_path)
     assert (image.path.name, image.content_type) == (f"a.{extension}", content_type)
 
@@ -141,20 +141,20 @@ def test_type_and_extension_come_from_the_bytes(
     ],
 )
 def test_a_name_from_a_link_stays_in_the_folder_and_is_harmless(elsewhere, tmp_path, path, name):
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     assert download(elsewhere.url + path, tmp_path).path == tmp_path / name
 
 
 def test_an_existing_file_is_replaced(elsewhere, tmp_path):
     (tmp_path / "a.png").write_bytes(b"old")
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     download(f"{elsewhere.url}/a.png", tmp_path)
     assert files_in(tmp_path) == {"a.png": PNG}
 
 
 def test_who_reads_a_file_while_it_is_replaced_sees_the_old_one_whole(elsewhere, tmp_path):
     (tmp_path / "a.png").write_bytes(b"old")
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     with (tmp_path / "a.png").open("rb") as reader:
         download(f"{elsewhere.url}/a.png", tmp_path)
         assert reader.read() == b"old"
@@ -162,7 +162,7 @@ def test_who_reads_a_file_while_it_is_replaced_sees_the_old_one_whole(elsewhere,
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_the_files_permissions_follow_the_umask(elsewhere, tmp_path, mask, mode):
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     before = os.umask(mask)
     try:
         image = download(f"{elsewhere.url}/a.png", tmp_path)
@@ -190,7 +190,7 @@ def test_a_failure_leaves_an_existing_file_as_it_was_and_nothing_beside_it(
     elsewhere, tmp_path, answer, target
 ):
     (tmp_path / "a.png").write_bytes(b"old")
-    elsewhere.answers = [answer] * 2
+    elsewhere.responses = [answer] * 2
     refusal(f"{elsewhere.url}/a.png", tmp_path / target, max_bytes=2000, max_retries=1)
     assert files_in(tmp_path) == {"a.png": b"old"}
 
@@ -200,7 +200,7 @@ def test_a_failure_of_another_kind_leaves_nothing_behind(elsewhere, tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "image_type", interrupt)
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     with pytest.raises(KeyboardInterrupt):
         download(f"{elsewhere.url}/a.png", tmp_path)
     assert files_in(tmp_path) == {}
@@ -213,7 +213,7 @@ def test_a_failure_of_another_kind_leaves_nothing_behind(elsewhere, tmp_path, mo
 def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(
     elsewhere, tmp_path, attempts, status
 ):
-    elsewhere.answers = [(status, {}, b"gone")] * 3
+    elsewhere.responses = [(status, {}, b"gone")] * 3
     error = refusal(f"{elsewhere.url}/a.png?{SECRET}", tmp_path, max_retries=2)
     assert (
         str(error)
@@ -227,7 +227,7 @@ def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(
     )
 
 
-def test_a_image_that_the_sandbox_has_dropped_is_a_dead_link(image, clock, tmp_path):
+def test_an_image_that_the_sandbox_has_dropped_is_a_dead_link(image, clock, tmp_path):
     url = image()
     clock.advance(90_000)
     assert "The link has expired" in str(refusal(url, tmp_path))
@@ -237,7 +237,7 @@ def test_a_image_that_the_sandbox_has_dropped_is_a_dead_link(image, clock, tmp_p
 def test_another_4xx_is_told_without_a_guess_and_not_tried_again(
     elsewhere, tmp_path, attempts, status
 ):
-    elsewhere.answers = [(status, {}, b"no")] * 3
+    elsewhere.responses = [(status, {}, b"no")] * 3
     assert (
         str(refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=2))
         == f"{elsewhere.url}/a.png answered {status}."
@@ -247,13 +247,13 @@ def test_another_4xx_is_told_without_a_guess_and_not_tried_again(
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_an_outage_is_tried_again(elsewhere, tmp_path, attempts, status):
-    elsewhere.answers = [(status, {}, b"later"), (status, {}, b"later"), (200, {}, PNG)]
+    elsewhere.responses = [(status, {}, b"later"), (status, {}, b"later"), (200, {}, PNG)]
     assert download(f"{elsewhere.url}/a.png", tmp_path).bytes == len(PNG)
     assert attempts == [1, 2]
 
 
 def test_an_outage_that_lasts_is_told_after_max_retries(elsewhere, tmp_path, attempts):
-    elsewhere.answers = [(503, {}, b"later")] * 9
+    elsewhere.responses = [(503, {}, b"later")] * 9
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=3)
     assert (error.status_code, error.transient, len(elsewhere.requests), attempts) == (
         503,
@@ -290,7 +290,7 @@ def test_a_refused_port_is_tried_again(closed_port, tmp_path, attempts):
     [b"<html>Hello</html>", b"GIF89a" + b"x" * 50, b"RIFF\x10\x00\x00\x00WAVEfmt ", b"\x89PN", b""],
 )
 def test_what_is_no_image_is_refused_with_its_first_bytes(elsewhere, tmp_path, attempts, data):
-    elsewhere.answers = [(200, {"Content-Type": "image/png"}, data)] * 2
+    elsewhere.responses = [(200, {"Content-Type": "image/png"}, data)] * 2
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=1)
     assert (
         str(error)
@@ -299,13 +299,13 @@ def test_what_is_no_image_is_refused_with_its_first_bytes(elsewhere, tmp_path, a
     assert (error.transient, attempts) == (False, [])
 
 
-def test_a_image_of_exactly_the_size_cap_is_taken(elsewhere, tmp_path):
-    elsewhere.answers = [(200, {}, PNG)]
+def test_an_image_of_exactly_the_size_cap_is_taken(elsewhere, tmp_path):
+    elsewhere.responses = [(200, {}, PNG)]
     assert download(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG)).bytes == len(PNG)
 
 
-def test_a_image_above_the_size_cap_is_stopped(elsewhere, tmp_path, attempts):
-    elsewhere.answers = [(200, {}, PNG)] * 2
+def test_an_image_above_the_size_cap_is_stopped(elsewhere, tmp_path, attempts):
+    elsewhere.responses = [(200, {}, PNG)] * 2
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG) - 1, max_retries=1)
     assert str(error) == f"{elsewhere.url}/a.png gives more than {len(PNG) - 1} bytes; stopped"
     assert (error.transient, attempts) == (False, [])
@@ -332,14 +332,14 @@ def test_what_is_no_http_link_is_refused_at_once(tmp_path, attempts, url):
 
 @pytest.mark.parametrize("answer", FAILURES)
 def test_the_query_of_a_link_is_in_no_error_text(elsewhere, tmp_path, answer):
-    elsewhere.answers = [answer]
+    elsewhere.responses = [answer]
     error = refusal(f"{elsewhere.url}/a.png?{SECRET}#{SECRET}", tmp_path, max_bytes=2000)
     assert "s3cr3t" not in f"{error!s} {error!r} {error.__cause__}"
     assert f"{elsewhere.url}/a.png" in str(error)
 
 
 def test_a_password_in_a_link_is_in_no_error_text(elsewhere, tmp_path):
-    elsewhere.answers = [(404, {}, b"")]
+    elsewhere.responses = [(404, {}, b"")]
     link = elsewhere.url.replace("http://", "http://user:s3cr3t@")
     assert "s3cr3t" not in str(refusal(f"{link}/a.png", tmp_path))
 
@@ -348,7 +348,7 @@ def test_a_password_in_a_link_is_in_no_error_text(elsewhere, tmp_path):
 
 
 def test_the_image_is_asked_for_with_a_product_name_and_without_the_key(elsewhere, tmp_path):
-    elsewhere.answers = [(200, {}, PNG)]
+    elsewhere.responses = [(200, {}, PNG)]
     download(f"{elsewhere.url}/a.png?{SECRET}", tmp_path)
     (seen,) = elsewhere.requests
     assert (seen.method, seen.path) == ("GET", f"/a.png?{SECRET}")
@@ -357,7 +357,7 @@ def test_the_image_is_asked_for_with_a_product_name_and_without_the_key(elsewher
 
 
 def test_a_redirect_to_the_image_is_followed(elsewhere, tmp_path):
-    elsewhere.answers = [(302, {"Location": f"/b.png?{SECRET}"}, b""), (200, {}, PNG)]
+    elsewhere.responses = [(302, {"Location": f"/b.png?{SECRET}"}, b""), (200, {}, PNG)]
     assert download(f"{elsewhere.url}/a.png", tmp_path).path.read_bytes() == PNG
     assert [seen.path for seen in elsewhere.requests] == ["/a.png", f"/b.png?{SECRET}"]
 

@@ -40,7 +40,7 @@ def job(**fields) -> Job:
     "prompt", ["x", "a" * 2000, "😀" * 1000, "ä" * 2000, " a ", "line\nline", "日本" * 1000]
 )
 def test_a_prompt_of_1_to_2000_utf_16_units_is_sent_as_it_is(prompt):
-    assert GenerateRequest.parse(prompt=prompt).to_wire()["prompt"] == prompt
+    assert GenerateRequest.parse(prompt=prompt).to_payload()["prompt"] == prompt
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,17 @@ def test_a_prompt_of_another_length_or_type_is_refused(prompt, said):
 
 
 def test_the_model_is_flux_2_flex_unless_another_is_named():
-    assert GenerateRequest.parse(prompt="x").to_wire() == {"prompt": "x", "model": "flux-2-flex"}
-    assert GenerateRequest.parse(prompt="x", model="flux-2-pro").to_wire()["model"] == "flux-2-pro"
+    assert GenerateRequest.parse(prompt="x").to_payload() == {"prompt": "x", "model": "flux-2-flex"}
+    assert (
+        GenerateRequest.parse(prompt="x", model="flux-2-pro").to_payload()["model"] == "flux-2-pro"
+    )
 
 
 def test_a_model_that_is_not_known_is_sent_as_it_is():
     request = GenerateRequest.parse(
         prompt="x", model="flux-3-flex", flux_params={"steps": 9, "raw": True}
     )
-    assert request.to_wire() == {
+    assert request.to_payload() == {
         "prompt": "x",
         "model": "flux-3-flex",
         "fluxParams": {"steps": 9, "raw": True},
@@ -108,7 +110,7 @@ def test_a_misspelt_model_id_is_recognised(model, meant):
 def test_a_webhook_is_sent_with_its_events(url):
     wire = GenerateRequest.parse(
         prompt="x", webhook_url=url, webhook_events=["completed", "progress"]
-    ).to_wire()
+    ).to_payload()
     assert (wire["webhookUrl"], wire["webhookEvents"]) == (url, ["completed", "progress"])
 
 
@@ -151,12 +153,12 @@ FLUX = {"steps": 30, "prompt_upsampling": True, "aspect_ratio": "9:16"}
     ],
 )
 def test_flux_params_come_as_mapping_object_json_or_python_literal(given):
-    assert GenerateRequest.parse(prompt="x", flux_params=given).to_wire()["fluxParams"] == FLUX
+    assert GenerateRequest.parse(prompt="x", flux_params=given).to_payload()["fluxParams"] == FLUX
 
 
 @pytest.mark.parametrize("given", [None, {}, "{}", FluxParams(), {"steps": None}])
 def test_without_flux_params_none_are_sent(given):
-    assert "fluxParams" not in GenerateRequest.parse(prompt="x", flux_params=given).to_wire()
+    assert "fluxParams" not in GenerateRequest.parse(prompt="x", flux_params=given).to_payload()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_flux_params_are_checked_for_the_model_also_as_an_object():
 def test_json_and_python_text_mean_what_the_mapping_means(drawn):
     model, params = drawn
     wires = [
-        GenerateRequest.parse(prompt="x", model=model, flux_params=form).to_wire()
+        GenerateRequest.parse(prompt="x", model=model, flux_params=form).to_payload()
         for form in (params, json.dumps(params), repr(params), FluxParams(**params))
     ]
     assert wires == [wires[0]] * 4
@@ -257,7 +259,7 @@ def test_a_status_is_read_in_any_case(status):
     + [(status, True) for status in ("COMPLETED", "FAILED", "CANCELLED", "failed")],
 )
 def test_only_the_three_final_states_are_finished(status, finished):
-    assert job(status=status).finished is finished
+    assert job(status=status).is_terminal is finished
 
 
 def test_a_job_is_read_from_the_names_of_the_api():
@@ -367,7 +369,7 @@ def test_a_completed_job_with_images_is_returned():
         ),
     ],
 )
-def test_a_job_that_ended_without_a_image_raises_its_reason(fields, kind, said):
+def test_a_job_that_ended_without_an_image_raises_its_reason(fields, kind, said):
     with pytest.raises(kind) as caught:
         job(result=A, **fields).raise_for_status()
     assert str(caught.value).startswith(said)

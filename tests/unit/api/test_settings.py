@@ -144,7 +144,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key):
 
 @pytest.mark.parametrize("show", [repr, str, "{0}".format])
 def test_settings_never_show_the_key(show):
-    assert KEY not in show(ClientSettings(KEY))
+    assert KEY not in show(ClientSettings(api_key=KEY))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_settings_never_show_the_key(show):
     ],
 )
 def test_a_text_is_cleaned_of_the_key_and_of_what_looks_like_one(text, clean):
-    assert ClientSettings(KEY).redact(text) == clean
+    assert ClientSettings(api_key=KEY).redact(text) == clean
 
 
 def test_a_key_of_another_form_is_cleaned_too():

@@ -458,7 +458,7 @@ def test_a_missing_connection_fails_without_retry_and_says_how_to_add_one(ti):
 
 
 def test_an_unknown_model_is_left_to_the_api_with_a_warning(connected, ti, caplog, capfd):
-    with pytest.raises(AirflowException, match="POST /v2/images/generate answered 400"):
+    with pytest.raises(AirflowException, match="POST /v2/images/generate returned 400"):
         operator(model="flux2-flex").execute({"ti": ti})
     assert (
         "did you mean 'flux-2-flex'" in caplog.text + capfd.readouterr().out
@@ -491,7 +491,7 @@ def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(connected, ti, cap
 
 def test_on_kill_before_a_job_is_known_does_not_pretend_that_there_is_none(caplog, capfd):
     operator().on_kill()
-    assert "If it accepted one, a retry of this task finds it again" in caplog.text + "".join(
+    assert "If it accepted one, a retry of this task reconnects to it" in caplog.text + "".join(
         capfd.readouterr()
     )
 

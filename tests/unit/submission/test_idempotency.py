@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.submission.idempotency import Note, Series, was_cleared
+from airflow_provider_apiframe.submission.idempotency import (
+    IdempotencyScope,
+    SubmissionRecord,
+    was_cleared,
+)
 
 REQUEST = GenerateRequest.parse(prompt="a poster", flux_params={"steps": 10, "seed": 1})
 
@@ -23,7 +27,7 @@ class Row:
 
 
 def key(request=REQUEST, generation=0, **changed) -> str:
-    return Series.of(Row(**changed)).key(request, generation)
+    return IdempotencyScope.of(Row(**changed)).key(request, generation)
 
 
 @pytest.mark.parametrize("try_number", [1, 2, 3])
@@ -85,20 +89,22 @@ def test_two_keys_are_equal_just_when_everything_that_makes_the_image_is(one, ot
 
 
 @given(max_tries=st.integers(0, 50), try_number=st.integers(1, 60), later=st.integers(0, 50))
-def test_kept_images_are_one_series_through_all_clears(max_tries, try_number, later):
-    before = Series.of(Row(max_tries=max_tries, try_number=try_number), regenerate_on_clear=False)
-    after = Series.of(
+def test_kept_images_are_one_scope_through_all_clears(max_tries, try_number, later):
+    before = IdempotencyScope.of(
+        Row(max_tries=max_tries, try_number=try_number), regenerate_on_clear=False
+    )
+    after = IdempotencyScope.of(
         Row(max_tries=max_tries + later, try_number=try_number + 1), regenerate_on_clear=False
     )
     assert before.key(REQUEST, 0) == after.key(REQUEST, 0)
     assert (before.earlier_tries, after.earlier_tries) == (try_number - 1, try_number)
-    assert before.key(REQUEST, 0) != Series.of(Row(max_tries=max_tries)).key(REQUEST, 0)
+    assert before.key(REQUEST, 0) != IdempotencyScope.of(Row(max_tries=max_tries)).key(REQUEST, 0)
 
 
-@given(job_id=st.text(), digest=st.text(), series=st.integers(), generation=st.integers())
-def test_a_note_comes_back_as_it_was_made(job_id, digest, series, generation):
-    note = Note(job_id, digest, series, generation)
-    assert Note.read(json.loads(json.dumps(note.as_json()))) == note
+@given(job_id=st.text(), digest=st.text(), scope=st.integers(), generation=st.integers())
+def test_a_record_comes_back_as_it_was_made(job_id, digest, scope, generation):
+    record = SubmissionRecord(job_id=job_id, fingerprint=digest, scope=scope, generation=generation)
+    assert SubmissionRecord.read(json.loads(json.dumps(record.model_dump()))) == record
 
 
 @given(

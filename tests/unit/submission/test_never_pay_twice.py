@@ -91,15 +91,19 @@ class Task:
 
             hook.generate_image = generate_image
         elif kill == "before waiting":
-            client.wait_for_job = operator.defer = die
+            read = (
+                client.get_job
+            )  # waiting polls without retries, what comes before it reads with them
+            client.get_job = lambda job_id, retry=True: read(job_id) if retry else die()
+            operator.defer = die
         elif kill == "at the end":
-            operator._delivered = die
+            operator._deliver = die
         try:
             return dict(operator.execute(context))
         except TaskDeferred as deferred:
             resumed = FluxGenerateOperator(task_id=self.task_id, **self.arguments)
             if kill == "at the end":
-                resumed._delivered = die
+                resumed._deliver = die
             return dict(resumed.execute_complete(context, asyncio.run(event_of(deferred.trigger))))
 
 
@@ -322,7 +326,7 @@ def test_with_a_store_regenerate_on_clear_set_to_false_later_keeps_the_last_imag
     assert connected.state.jobs_paid == clears + 1
 
 
-def test_a_killed_try_after_a_clear_re_attaches_to_the_job_of_its_own_series(store, connected):
+def test_a_killed_try_after_a_clear_reconnects_to_the_job_of_its_own_scope(store, connected):
     task = Task(store)
     first = task.run()
     task.clear()
@@ -431,17 +435,17 @@ def test_without_a_store_a_retry_after_24_hours_pays_again(later):
     assert later.state.jobs_paid == 2
 
 
-def test_the_note_holds_the_job_and_nothing_of_the_prompt(connected):
+def test_the_record_holds_the_job_and_nothing_of_the_prompt(connected):
     store = Store()
     result = Task(store, prompt="a secret campaign").run()
-    note = store.get(RECORD_KEY)
-    assert (note["job_id"], note["series"], note["generation"]) == (result["job_id"], 3, 0)
+    record = store.get(RECORD_KEY)
+    assert (record["job_id"], record["scope"], record["generation"]) == (result["job_id"], 3, 0)
     assert "secret" not in store.values[RECORD_KEY]
     assert connected.api_key not in store.values[RECORD_KEY]
 
 
 @pytest.mark.parametrize("value", ["text", 7, {}, {"job_id": "j"}, {"unknown": 1}, []])
-def test_a_note_that_cannot_be_read_leaves_the_key_to_find_the_job(value, connected):
+def test_a_record_that_cannot_be_read_leaves_the_key_to_find_the_job(value, connected):
     store = Store()
     task = Task(store)
     with pytest.raises(Killed):
@@ -473,7 +477,9 @@ def test_a_store_that_cannot_be_written_costs_neither_the_image_nor_the_task(
 
     result = Task(Broken()).run()
     assert result["image_urls"]
-    assert f"Job {result['job_id']} could not be noted" in caplog.text + "".join(capfd.readouterr())
+    assert f"Job {result['job_id']} could not be recorded" in caplog.text + "".join(
+        capfd.readouterr()
+    )
 
 
 def test_a_job_that_is_gone_is_not_paid_for_again(connected):
@@ -509,14 +515,14 @@ TRIES = st.lists(st.tuples(st.sampled_from([None, *KILLS]), st.booleans()), max_
 
 
 @given(
-    series=st.lists(TRIES, min_size=1, max_size=3),
+    scope=st.lists(TRIES, min_size=1, max_size=3),
     with_store=st.booleans(),
     deferrable=st.booleans(),
     regenerate=st.booleans(),
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_each_series_pays_for_one_image_and_delivers_it(
-    connected, series, with_store, deferrable, regenerate
+def test_whatever_happens_each_scope_pays_for_one_image_and_delivers_it(
+    connected, scope, with_store, deferrable, regenerate
 ):
     connected.reset()
     life = Life(
@@ -526,7 +532,7 @@ def test_whatever_happens_each_series_pays_for_one_image_and_delivers_it(
         regenerate_on_clear=regenerate,
     )
     delivered = []
-    for tries in series:
+    for tries in scope:
         made_before = connected.state.jobs_created
         tries_before = life.try_number
         delivered.append(life.live(tries, connected)["job_id"])
@@ -541,7 +547,7 @@ def test_whatever_happens_each_series_pays_for_one_image_and_delivers_it(
     )
     paid = {job.id for job in connected.state.jobs if not job.refunded}
     assert paid == set(delivered)
-    assert len(paid) == (len(series) if regenerate else 1)
+    assert len(paid) == (len(scope) if regenerate else 1)
 
 
 def wait_until(condition: Any, seconds: float = 10.0) -> None:

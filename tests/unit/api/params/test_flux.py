@@ -395,20 +395,21 @@ def test_what_is_wrong_whatever_the_late_value_is_told_at_once(values, late, mod
 
 def test_none_means_not_set():
     assert (
-        FluxParams.parse(dict.fromkeys(TAKES["flux-2-flex"]), model="flux-2-flex").to_wire() == {}
+        FluxParams.parse(dict.fromkeys(TAKES["flux-2-flex"]), model="flux-2-flex").to_payload()
+        == {}
     )
-    assert FluxParams.parse({"steps": None}, model="flux-2-pro").to_wire() == {}
+    assert FluxParams.parse({"steps": None}, model="flux-2-pro").to_payload() == {}
 
 
 def test_values_that_look_empty_are_sent():
     values = {"seed": 0, "output_quality": 0, "prompt_upsampling": False}
-    assert FluxParams.parse(values, model="flux-2-flex").to_wire() == values
+    assert FluxParams.parse(values, model="flux-2-flex").to_payload() == values
 
 
 @pytest.mark.parametrize("given", [{}, {"aspect_ratio": "custom"}])
 def test_width_and_height_are_sent_with_custom(given):
     size = {"width": 512, "height": 768}
-    assert FluxParams.parse(size | given, model="flux-2-flex").to_wire() == size | {
+    assert FluxParams.parse(size | given, model="flux-2-flex").to_payload() == size | {
         "aspect_ratio": "custom"
     }
 
@@ -422,14 +423,14 @@ def test_custom_is_implied_on_the_wire_only():
 def test_any_valid_set_is_sent_as_it_was_given(drawn):
     model, values = drawn
     implied = {"aspect_ratio": "custom"} if "width" in values else {}
-    assert FluxParams.parse(values, model=model).to_wire() == values | implied
+    assert FluxParams.parse(values, model=model).to_payload() == values | implied
 
 
 @given(model_and_params())
 def test_what_is_sent_reads_back_as_the_same(drawn):
     model, values = drawn
-    wire = FluxParams.parse(values, model=model).to_wire()
-    assert FluxParams.parse(json.loads(json.dumps(wire)), model=model).to_wire() == wire
+    wire = FluxParams.parse(values, model=model).to_payload()
+    assert FluxParams.parse(json.loads(json.dumps(wire)), model=model).to_payload() == wire
 
 
 @given(model_and_params())
