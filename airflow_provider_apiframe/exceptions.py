@@ -1,6 +1,7 @@
 """Which errors Airflow must not retry, and the advice that only Airflow's side can give.
 
-The API layer's errors carry facts; what a task, a sensor or a retry can do about them is added here.
+The API layer's errors carry facts; what a task, a sensor or a retry can do about them is added
+here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The value that goes to XCom: small, JSON, the same from operator and sensor, whether they waited or deferred."""
+"""The value that goes to XCom: small, JSON, the same from operator and sensor."""
 
 from __future__ import annotations
 

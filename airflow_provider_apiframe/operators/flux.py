@@ -66,7 +66,7 @@ class FluxGenerateOperator(ApiframeOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Check the literals of mapped tasks when the DAG is parsed, and label each with its prompt."""
+        """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
         check_literals(**kwargs)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
