@@ -83,7 +83,7 @@ def download(
     :param max_retries: how often a lost connection, a short read, 408, 429 or 5xx is tried again.
     :param verify: as in ``requests``.
     :param max_bytes: size cap in bytes.
-    :param sleep: waits the given seconds between repeats.
+    :param sleep: waits the given seconds between retries.
     :raises DownloadError: the link is dead, gives something that is no image, or could not be read
         whole. *target* is untouched: bytes go to a temporary file beside it, which is renamed when
         it is complete.
@@ -161,7 +161,7 @@ def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests
                     )
                     transient = status in (408, 429) or status >= 500
                     raise DownloadError(
-                        f"{shown} answered {status}.{gone}", transient=transient, status_code=status
+                        f"{shown} returned {status}.{gone}", transient=transient, status_code=status
                     )
                 yield response
     except (

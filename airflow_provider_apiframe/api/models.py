@@ -29,6 +29,7 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, classify_failure
 from airflow_provider_apiframe.api.params.flux import truncated_repr
+from airflow_provider_apiframe.api.settings import without_keys
 
 
 class _Response(BaseModel):
@@ -135,7 +136,7 @@ class Job(_Response):
             result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason = (self.error or "the API gave no reason").rstrip(".")
+            reason = without_keys(self.error or "the API gave no reason").rstrip(".")
             rule = classify_failure(self.error)
             raise JobFailedError(
                 f"Apiframe job {self.id} FAILED: {reason}{self._charge()}. {rule.advice}",
@@ -144,14 +145,14 @@ class Job(_Response):
                 transient=rule.transient,
             )
         if self.status == "CANCELLED":
-            reason = f" ({self.error})" if self.error else ""
+            reason = f" ({without_keys(self.error)})" if self.error else ""
             raise JobCancelledError(
                 f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. "
                 f"{UNKNOWN_FAILURE.advice}",
                 job_id=self.id,
             )
         if not self.image_urls:
-            raw = truncated_repr(self.result, 2000)
+            raw = without_keys(truncated_repr(self.result, 2000))
             raise UnexpectedResponseError(
                 f"Apiframe job {self.id} is {self.status}, but its result holds no link to an "
                 f"image: {raw}. It was paid for: keep the job id and ask Apiframe's support.",
@@ -172,15 +173,17 @@ def _parse_datetime(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _find_urls(result: Any) -> list[str]:
+def _find_urls(result: Any, depth: int = 4) -> list[str]:
     """Find links in any form seen: a URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
         return [result] if result.startswith(("https://", "http://")) else []
+    if depth == 0:  # no form seen is nested as deeply
+        return []
     if isinstance(result, list):
-        return [url for item in result for url in _find_urls(item)]
+        return [url for item in result for url in _find_urls(item, depth - 1)]
     if isinstance(result, Mapping):
         for key in ("images", "image", "imageUrl", "image_url", "url"):
-            if urls := _find_urls(result.get(key)):
+            if urls := _find_urls(result.get(key), depth - 1):
                 return urls
     return []
 

@@ -217,7 +217,7 @@ def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(
     error = refusal(f"{elsewhere.url}/a.png?{SECRET}", tmp_path, max_retries=2)
     assert (
         str(error)
-        == f"{elsewhere.url}/a.png answered {status}. The link has expired or the image is gone."
+        == f"{elsewhere.url}/a.png returned {status}. The link has expired or the image is gone."
     )
     assert (error.status_code, error.transient, attempts, len(elsewhere.requests)) == (
         status,
@@ -240,7 +240,7 @@ def test_another_4xx_is_told_without_a_guess_and_not_tried_again(
     elsewhere.responses = [(status, {}, b"no")] * 3
     assert (
         str(refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=2))
-        == f"{elsewhere.url}/a.png answered {status}."
+        == f"{elsewhere.url}/a.png returned {status}."
     )
     assert attempts == []
 
