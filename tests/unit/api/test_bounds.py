@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import threading
 import time
 import zlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,35 +23,6 @@ def caught(call, *arguments) -> ApiframeError:
     with pytest.raises(ApiframeError) as raised:
         call(*arguments)
     return raised.value
-
-
-@pytest.fixture
-def slow_url() -> Iterator[str]:
-    """A server that sends one byte of its response at a time, until the test is over."""
-    over = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def respond(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(65536)
-            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b" " * 9999:
-                if over.wait(0.02):
-                    return
-                connection.sendall(bytes([byte]))
-
-    def serve() -> None:
-        while not over.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=respond, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    over.set()
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
 
 
 def test_a_response_that_comes_byte_by_byte_is_given_up_in_time(connect, slow_url):
