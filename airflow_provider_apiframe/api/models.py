@@ -6,7 +6,7 @@ the API grows and a paid image must not be lost to a strict reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
@@ -40,7 +39,7 @@ class _Response(BaseModel):
     )
 
 
-def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+def _or_none(value: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(value)
     except ValidationError:
@@ -56,6 +55,10 @@ _Status = Annotated[
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
 _Flag = Annotated[bool | None, WrapValidator(_or_none)]
+# A price that is negative, or no number at all (JSON readers take NaN), is no price.
+_Price = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, WrapValidator(_or_none)
+]
 
 
 class JobAccepted(_Response):
@@ -188,14 +191,16 @@ def _find_urls(result: Any, depth: int = 4) -> list[str]:
     return []
 
 
-def _skip_unreadable(jobs: Any) -> Any:
-    if not isinstance(jobs, list):
-        return jobs
-    return [
-        read
-        for job in jobs
-        if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None
-    ]
+def _skip_unreadable(model: type[_Response]) -> Callable[[Any], Any]:
+    """Return a validator of lists that leaves out what cannot be read, so that it hides no other."""
+
+    def validate(items: Any) -> Any:
+        if not isinstance(items, list):
+            return items
+        read = (_or_none(item, model.model_validate) for item in items)
+        return [item for item in read if item is not None]
+
+    return validate
 
 
 class JobPage(_Response):
@@ -204,7 +209,7 @@ class JobPage(_Response):
     A job that cannot be read is left out: it must not hide the others.
     """
 
-    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable)]
+    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable(Job))]
     next_cursor: _Text = None
     has_more: _Flag = None
 
@@ -256,12 +261,12 @@ class ModelInfo(_Response):
     label: _Text = None
     modality: _Text = None
     description: _Text = None
-    cost_min: _Number = None
-    cost_max: _Number = None
+    cost_min: _Price = None
+    cost_max: _Price = None
     pricing_mode: _Text = None
 
 
 class ModelList(_Response):
     """The response of ``GET /v2/models``."""
 
-    models: list[ModelInfo]
+    models: Annotated[list[ModelInfo], BeforeValidator(_skip_unreadable(ModelInfo))]
