@@ -55,9 +55,15 @@ class ApiframeError(Exception):
         self.status_code = status_code
         self.request_id = request_id
 
+    def __str__(self) -> str:
+        # The job comes last: a log view cuts long lines, and the reason matters more.
+        text = super().__str__()
+        named = self.job_id is None or self.job_id in text
+        return text if named else f"{text} [job {self.job_id}]"
+
     def adding(self, sentence: str) -> Self:
         """Return this error with one more sentence at its end."""
-        self.args = (f"{str(self).rstrip('.')}. {sentence}",)
+        self.args = (f"{super().__str__().rstrip('.')}. {sentence}",)
         return self
 
 

@@ -142,7 +142,7 @@ class Job(_Response):
             reason = without_keys(self.error or "the API gave no reason").rstrip(".")
             rule = classify_failure(self.error)
             raise JobFailedError(
-                f"Apiframe job {self.id} FAILED: {reason}{self._charge()}. {rule.advice}",
+                f"The job FAILED: {reason}{self._charge()}. {rule.advice}",
                 job_id=self.id,
                 kind=rule.kind,
                 transient=rule.transient,
@@ -150,15 +150,14 @@ class Job(_Response):
         if self.status == "CANCELLED":
             reason = f" ({without_keys(self.error)})" if self.error else ""
             raise JobCancelledError(
-                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. "
-                f"{UNKNOWN_FAILURE.advice}",
+                f"The job was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
                 job_id=self.id,
             )
         if not self.image_urls:
             raw = without_keys(truncated_repr(self.result, 2000))
             raise UnexpectedResponseError(
-                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an "
-                f"image: {raw}. It was paid for: keep the job id and ask Apiframe's support.",
+                f"The job is {self.status}, but its result holds no link to an image. It was paid "
+                f"for: keep the job id and ask Apiframe's support. The result: {raw}",
                 raw=raw,
                 job_id=self.id,
             )
@@ -192,7 +191,7 @@ def _find_urls(result: Any, depth: int = 4) -> list[str]:
 
 
 def _skip_unreadable(model: type[_Response]) -> Callable[[Any], Any]:
-    """Return a validator of lists that leaves out what cannot be read, so that it hides no other."""
+    """Return a validator of lists that leaves out what cannot be read: it hides no other."""
 
     def validate(items: Any) -> Any:
         if not isinstance(items, list):

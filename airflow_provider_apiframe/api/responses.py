@@ -120,11 +120,10 @@ def connection_error(
 def error_from_response(
     call: Call[Any], response: Response, settings: ClientSettings
 ) -> ApiframeError:
-    """Return the error that a response outside 2xx stands for."""
+    """Return the error that a response outside 2xx stands for: the reason, what to do, the rest."""
     status, name, request_id = response.status_code, settings.name, response.request_id
     context = f"{call.target} returned {status}: {_message(response)}"
     context = settings.redact(f"{context} (request id {request_id})" if request_id else context)
-
     if status == 400:
         return _invalid_request(context, response)
     if status == 402:
@@ -132,58 +131,57 @@ def error_from_response(
     if status == 429:
         wait = retry_after(response.headers)
         return RateLimitedError(
-            f"Apiframe's rate limit is reached. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe's rate limit is reached.{_asks_to_wait(wait)} {context}.",
             retry_after=wait,
             request_id=request_id,
         )
     if status == 408 or status >= 500:
         wait = retry_after(response.headers)
         return ServiceUnavailableError(
-            f"Apiframe is not available. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe is not available.{_asks_to_wait(wait)} {context}.",
             status_code=status,
             retry_after=wait,
             request_id=request_id,
         )
-    kind, text = _refusal(response, context, name)
+    kind, reason = _refusal(response, name)
+    text = f"{reason} {context}." if reason else f"{context}."
     return kind(text, status_code=status, request_id=request_id)
 
 
-def _refusal(response: Response, context: str, name: str) -> tuple[type[ApiframeError], str]:
-    """Return the error class and text for a status that says no and carries nothing more."""
+def _refusal(response: Response, name: str) -> tuple[type[ApiframeError], str]:
+    """Return the class and the reason for a status that says no and carries nothing more."""
     status = response.status_code
     if status == 401:
         return AuthenticationError, (
-            f"Apiframe rejected the API key of {name}. {context}. "
-            "Use a valid key from console.apiframe.ai."
+            f"Apiframe rejected the API key of {name}. Use a valid key from console.apiframe.ai."
         )
     if status == 403 and not response.json_object():  # the API itself writes JSON
         return BlockedByProxyError, (
-            f"The proxy in front of Apiframe refused this client, not the API key. {context}. "
-            "Check whether something on the way changes the User-Agent or blocks this address."
+            "The proxy in front of Apiframe refused this client, not the API key. Check whether "
+            "something on the way changes the User-Agent or blocks this address."
         )
     if status == 403:
         return PermissionDeniedError, (
-            f"The API key of {name} is inactive or may not do this. {context}. "
+            f"The API key of {name} is inactive or may not do this. "
             "Look at it in console.apiframe.ai."
         )
     if status == 404:
         return NotFoundError, (
-            f"{context}. It does not exist, or it belongs to another user: use the key of the "
-            "user that submitted it."
+            "It does not exist, or it belongs to another user: use the key of the user that "
+            "submitted it."
         )
     if status == 409:
         return ConflictError, (
-            f"The idempotency key was already used with another request. {context}. Nothing was "
-            "submitted under another key, for the job of the first request is paid for: look for "
-            "it at console.apiframe.ai."
+            "The idempotency key was already used with another request. Nothing was submitted "
+            "under another key, for the job of the first request is paid for: look for it at "
+            "console.apiframe.ai."
         )
     if 300 <= status < 400:
         host = _host(response.headers.get("location", "")) or "another place"
         return RequestRefusedError, (
-            f"{context}. It is a redirect to {host}; it is not followed, for the API key must not "
-            "travel there."
+            f"A redirect to {host} is not followed, for the API key must not travel there."
         )
-    return RequestRefusedError, f"{context}."
+    return RequestRefusedError, ""
 
 
 def _insufficient_credits(context: str, response: Response, name: str) -> InsufficientCreditsError:
@@ -191,8 +189,8 @@ def _insufficient_credits(context: str, response: Response, name: str) -> Insuff
     available = _count(response, "creditsAvailable")
     return InsufficientCreditsError(
         f"Not enough credits: the job costs {_or_unknown(required)}, the team of {name} has "
-        f"{_or_unknown(available)}. {context}. Nothing was paid. Buy credits at "
-        "console.apiframe.ai.",
+        f"{_or_unknown(available)}. Nothing was paid. Buy credits at console.apiframe.ai. "
+        f"{context}.",
         required=required,
         available=available,
         request_id=response.request_id,
@@ -206,7 +204,7 @@ def _invalid_request(context: str, response: Response) -> InvalidRequestError:
     named = "".join(f" {name}: {', '.join(reasons)}." for name, reasons in fields.items())
     hint = " If the request looks right, the API key may be one of Apiframe's older API version 1."
     return InvalidRequestError(
-        f"{context}.{named} Nothing was paid.{'' if fields else hint}",
+        f"Apiframe refused the request; nothing was paid.{named or hint} {context}.",
         fields=fields,
         status_code=400,
         request_id=response.request_id,
@@ -229,8 +227,8 @@ def unexpected_response(
     content = response.json_object() if response else {}
     job_id = content.get("jobId") or content.get("id")
     return UnexpectedResponseError(
-        f"{call.target} returned {returned} unexpected response ({problem})"
-        f"{f': {raw!r}' if response else ''}.{perhaps_paid if call.method == 'POST' else ''}",
+        f"{call.target} returned {returned} unexpected response ({problem})."
+        f"{perhaps_paid if call.method == 'POST' else ''}{f' It was: {raw!r}' if response else ''}",
         raw=raw,
         transient=call.idempotent,
         job_id=call.job_id or (job_id if isinstance(job_id, str) else None),

@@ -184,7 +184,7 @@ PERMANENT = [
             "returned 400: Validation failed",
             " fluxParams.steps: Too big, Odd.",
             " a: b.",
-            "Nothing was paid.",
+            "nothing was paid",
         ],
         id="400 with details",
     ),
@@ -193,7 +193,7 @@ PERMANENT = [
         InvalidRequestError,
         [
             "returned 400: This is a key of API v1",
-            "Nothing was paid.",
+            "nothing was paid",
             "the API key may be one of Apiframe's older API version 1",
         ],
         id="400 without details",
@@ -201,7 +201,7 @@ PERMANENT = [
     pytest.param(
         {"status": 400, "body": PAGE},
         InvalidRequestError,
-        ["Oops", "Nothing was paid"],
+        ["Oops", "nothing was paid"],
         id="400 without JSON",
     ),
     pytest.param(
@@ -287,13 +287,13 @@ PERMANENT = [
     pytest.param(
         {"status": 302, "headers": {"Location": "https://other.example/a"}},
         RequestRefusedError,
-        ["returned 302", "a redirect to other.example; it is not followed"],
+        ["returned 302", "A redirect to other.example is not followed"],
         id="302",
     ),
     pytest.param(
         {"status": 301},
         RequestRefusedError,
-        ["a redirect to another place"],
+        ["A redirect to another place"],
         id="301 without a place",
     ),
     pytest.param(
