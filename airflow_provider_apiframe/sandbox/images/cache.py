@@ -23,7 +23,7 @@ class ImageFile:
     content_type: str
 
 
-class Gallery:
+class ImageCache:
     """Draws images and keeps the last 64. Safe across threads."""
 
     def __init__(self) -> None:

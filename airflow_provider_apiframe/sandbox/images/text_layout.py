@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
-from airflow_provider_apiframe.sandbox.state.prompt_directives import without_wishes
+from airflow_provider_apiframe.sandbox.state.prompt_directives import without_directives
 
 LINE_HEIGHT = 1.22  # of the font size, for running text
 HEADLINE_HEIGHT = 1.06  # of the font size, for a headline
@@ -62,7 +62,7 @@ def headline_of(prompt: str) -> str:
     That is the text in quotes, else what follows "reading", "saying" or "text", else the first
     words.
     """
-    text = without_wishes(prompt)
+    text = without_directives(prompt)
     quoted = _QUOTED.search(text)
     announced = next((found for pattern in _ANNOUNCED if (found := pattern.search(text))), None)
     if quoted:

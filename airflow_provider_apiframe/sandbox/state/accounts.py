@@ -48,7 +48,7 @@ class Key:
     active: bool = True
 
     def me(self, credits: int) -> dict[str, Any]:
-        """Return the answer of GET /v2/me for this key and a team balance of `credits`."""
+        """Return the response of GET /v2/me for this key and a team balance of `credits`."""
         mailbox = re.sub(r"[^A-Za-z0-9]+", ".", self.user.name).strip(".") or "member"
         return {
             "user": {
@@ -74,9 +74,9 @@ class Key:
 class Accounts:
     """All keys of a sandbox: `afk_sandbox`, the inactive `afk_inactive`, and the ones added.
 
-    Args:
-        more_keys: each "KEY", which belongs to a user of its own, or "KEY=USER"; keys with the same
-            USER see the same jobs. The user of the built-in key is "owner".
+    :param more_keys: each "KEY", which belongs to a user of its own, or "KEY=USER"; keys with the
+        same USER see the same jobs. The user of the built-in key is "owner".
+    :raises ValueError: a key is empty.
     """
 
     def __init__(self, more_keys: Iterable[str] = ()) -> None:

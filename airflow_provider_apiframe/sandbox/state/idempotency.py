@@ -28,8 +28,7 @@ class IdempotencyStore:
     def find(self, user_id: str, key: str, body: dict[str, Any], now: float) -> str | None:
         """Return the id of the job that this user's key made; None when the key is new.
 
-        Raises:
-            Conflict: the key made a job from another body.
+        :raises Conflict: the key made a job from another body.
         """
         while self._expiries and self._expiries[0][0] <= now:
             del self._made[self._expiries.popleft()[1]]
@@ -44,7 +43,7 @@ class IdempotencyStore:
     def remember(
         self, user_id: str, key: str, body: dict[str, Any], job_id: str, now: float
     ) -> None:
-        """Note that this user's new key made a job."""
+        """Record that this user's new key made a job."""
         self._made[user_id, key] = (_fingerprint(body), job_id)
         self._expiries.append((now + WINDOW, (user_id, key)))
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_apiframe.sandbox.__main__ import main, parser
 from airflow_provider_apiframe.sandbox.server import Sandbox
-from airflow_provider_apiframe.sandbox.settings import Options, Settings
+from airflow_provider_apiframe.sandbox.settings import Settings
 
 COMMAND = [sys.executable, "-m", "airflow_provider_apiframe.sandbox", "--port", "0"]
 SERVING = {"host", "port", "expose", "api_keys", "quiet"}
@@ -19,7 +19,7 @@ SERVING = {"host", "port", "expose", "api_keys", "quiet"}
 
 def test_every_option_has_a_flag_with_the_same_default():
     flags = vars(parser().parse_args([]))
-    assert flags.keys() - SERVING == Options.__annotations__.keys()
+    assert flags.keys() - SERVING == Settings.model_fields.keys()
     assert (
         Settings().changed({name: value for name, value in flags.items() if name not in SERVING})
         == Settings()

@@ -173,8 +173,8 @@ def test_a_download_can_be_cut_short(sandbox, api, clock):
 @pytest.mark.parametrize(
     ("route", "fault", "text"),
     [
-        ("generat", {"status": 500}, "known: generate"),
-        ("generate", {"status": 99}, "200 to 599"),
+        ("generat", {"status": 500}, "one of generate, job,"),
+        ("generate", {"status": 99}, "from 200 to 599"),
         ("generate", {"status": 500, "times": 0}, "1 or more"),
         ("generate", {}, "at least one of"),
         ("generate", {"delay": -1}, "0 or more"),
