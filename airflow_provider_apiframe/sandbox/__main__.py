@@ -116,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     url = url_of(listener).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     print(url if quiet else BANNER.format(url=url, key=API_KEY), flush=True)
+    server = create_server(store, host, access_log=not quiet)
     with listener, suppress(KeyboardInterrupt):
-        asyncio.run(create_server(store, access_log=not quiet).serve(sockets=[listener]))
+        asyncio.run(server.serve(sockets=[listener]))
     return 0
 
 

@@ -22,6 +22,7 @@ from airflow_provider_apiframe.sandbox.state.store import Clock, Store
 from airflow_provider_apiframe.sandbox.web.app import create_app
 from airflow_provider_apiframe.sandbox.web.responses import CLOSE_CONNECTION
 
+LOOPBACK = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -79,10 +80,10 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def create_server(store: Store, *, access_log: bool = False) -> Server:
-    """Return the server of a sandbox; `run(sockets=[listen(...)])` serves it."""
+def create_server(store: Store, host: str = LOOPBACK, *, access_log: bool = False) -> Server:
+    """Return the server of a sandbox; `serve(sockets=[listen(host, ...)])` serves it."""
     config = uvicorn.Config(
-        create_app(store),
+        create_app(store, host),
         http=ClosableConnection,
         ws="none",
         lifespan="on",
@@ -155,7 +156,7 @@ class Sandbox:
         :raises OSError: the port is taken.
         :raises RuntimeError: the server didn't come up.
         """
-        listener = listen("127.0.0.1", self._port)
+        listener = listen(LOOPBACK, self._port)
         server = create_server(self.state)
         self._server = server
         self._thread = threading.Thread(

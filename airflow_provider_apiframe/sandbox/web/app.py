@@ -25,6 +25,7 @@ from airflow_provider_apiframe.sandbox.web.dependencies import (
     find_caller,
 )
 from airflow_provider_apiframe.sandbox.web.fault_middleware import FaultMiddleware
+from airflow_provider_apiframe.sandbox.web.hosts import HostMiddleware
 from airflow_provider_apiframe.sandbox.web.responses import Json, NoResponse, add_error_handlers
 from airflow_provider_apiframe.sandbox.web.validation import JobQuery, Modality, is_uuid
 from airflow_provider_apiframe.sandbox.web.webhooks import WebhookSender
@@ -36,8 +37,12 @@ _keyed_routes = APIRouter(
 )
 
 
-def create_app(store: Store) -> FastAPI:
-    """Return the ASGI app of a sandbox with this memory."""
+def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
+    """Return the ASGI app of a sandbox.
+
+    :param store: its memory.
+    :param listening_on: the host that it listens on, by which clients may call it beside loopback.
+    """
     webhooks = WebhookSender(store)
 
     @asynccontextmanager
@@ -60,6 +65,7 @@ def create_app(store: Store) -> FastAPI:
     app.include_router(control.routes)
     add_error_handlers(app)
     app.add_middleware(FaultMiddleware, store=store)
+    app.add_middleware(HostMiddleware, listening_on=listening_on)  # comes before the others
     return app
 
 

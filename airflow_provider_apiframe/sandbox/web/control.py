@@ -1,6 +1,6 @@
 """The routes that steer a sandbox, for tests and demos; they are no part of Apiframe.
 
-They need no key, and answer to this machine only.
+They need no key, and answer to this machine only, not to web pages in its browser.
 
 - GET /_sandbox/state: counts, credits, jobs by status, and the settings in force
   (`Store.document`).
@@ -18,22 +18,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import Response
 
 from airflow_provider_apiframe.sandbox.web.dependencies import StoreDep
-from airflow_provider_apiframe.sandbox.web.hosts import is_loopback
+from airflow_provider_apiframe.sandbox.web.hosts import check_sender
 from airflow_provider_apiframe.sandbox.web.responses import Json
 
-
-async def _check_origin(request: Request) -> None:
-    # The Host is checked too: a page in a browser can be made to reach loopback under a foreign
-    # name.
-    if (
-        request.client is None
-        or not is_loopback(request.client.host)
-        or not is_loopback(request.url.hostname or "")
-    ):
-        raise HTTPException(403, "/_sandbox answers to this machine only")
-
-
-routes = APIRouter(prefix="/_sandbox", dependencies=[Depends(_check_origin)])
+routes = APIRouter(prefix="/_sandbox", dependencies=[Depends(check_sender)])
 
 
 @routes.get("/state")
