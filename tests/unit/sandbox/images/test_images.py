@@ -199,6 +199,14 @@ def test_a_lower_quality_makes_a_smaller_file(form):
     assert sizes == sorted(set(sizes))
 
 
+@pytest.mark.parametrize("form", ["jpg", "webp"])
+def test_a_quality_with_a_fraction_of_nothing_is_a_whole_number(api, clock, form):
+    params = {"output_format": form, "width": 256, "height": 256, "seed": 1}
+    _, answer = image_of(api, clock, output_quality=50.0, **params)
+    assert answer.status_code == 200
+    assert answer.content == image_of(api, clock, output_quality=50, **params)[1].content
+
+
 def test_quality_does_nothing_to_png():
     low, high = (
         render(Poster(SALE, "flux-2-flex", 320, 320, "png", quality, 1)) for quality in (0, 100)

@@ -185,6 +185,12 @@ def test_the_order_of_keys_in_a_body_does_not_matter_for_a_repeat(sandbox, api):
     assert sandbox.state.replays == 1
 
 
+def test_numbers_are_those_of_javascript(sandbox, api):
+    first, second = (api.generate(key="k1", fluxParams={"steps": steps}) for steps in (30, 30.0))
+    assert first.json() == second.json()
+    assert '"steps":30}' in api.get(f"/v2/jobs/{first.json()['jobId']}").text
+
+
 def test_a_key_is_forgotten_after_a_day(sandbox, api, clock):
     first = api.generate(key="k1").json()["jobId"]
     clock.advance(DAY - 1)
