@@ -15,6 +15,7 @@ from airflow_provider_apiframe.sandbox.options import OptionModel
 
 Dialect = Literal["both", "openapi", "page"]
 ResultForm = Literal["images", "url", "list", "single", "none"]
+ReplayStatus = Literal["current", "original"]
 WebhookDigest = Literal["raw", "hex"]
 
 JOBS = "the account and its jobs"
@@ -83,6 +84,13 @@ class Settings(OptionModel):
         "shape of a completed job's result: {images: [URL]}, a bare URL, a list of URLs, "
         "{imageUrl: URL} (single) or {} (none)",
     )
+    result_delay: Seconds = _option(
+        0.0, JOBS, "seconds for which the result of a COMPLETED job is still null", "S"
+    )
+    replay_status: ReplayStatus = _option(
+        "current", JOBS, "status that a repeated idempotency key is answered with"
+    )
+    hide_from_list: bool = _option(False, JOBS, "leave all jobs out of the list")
     cost_null: bool = _option(False, JOBS, "say null for a job's creditCost")
     progress_null: bool = _option(False, JOBS, "say null for a job's progress")
     webhook_digest: WebhookDigest = _option(

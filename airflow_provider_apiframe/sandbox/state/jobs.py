@@ -107,8 +107,10 @@ class Job:
         """Whether the image is gone at `now`, `retention` seconds after completion."""
         return self.status(now) == "COMPLETED" and now >= self.finish_at + retention
 
-    def result(self, base_url: str, settings: Settings) -> Any:
-        """Return `result` of the completed job in the form the settings ask for."""
+    def result(self, now: float, settings: Settings, base_url: str) -> Any:
+        """Return `result` at `now`, in the form the settings ask for; None if there is none."""
+        if self.status(now) != "COMPLETED" or now < self.finish_at + settings.result_delay:
+            return None
         url = f"{base_url}/images/{self.image_name}"
         forms: dict[str, Any] = {
             "images": {"images": [url]},
@@ -127,7 +129,7 @@ class Job:
             "status": status,
             "model": self.model,
             "progress": None if settings.progress_null else self.progress(now),
-            "result": self.result(base_url, settings) if status == "COMPLETED" else None,
+            "result": self.result(now, settings, base_url),
             "error": self.error if status == "FAILED" else None,
             "creditCost": None if settings.cost_null else 0 if self.refunded else self.cost,
             "webhookStatus": self.webhook_status,

@@ -214,6 +214,8 @@ class Store:
         :param model: only jobs of this model.
         :param search: only the job with this id.
         """
+        if self.faults.settings.hide_from_list:
+            return Page([], has_more=False)
         with self._lock:
             now = self._refund()
             end = None if after is None else bisect_left(self._by_age, after, key=Job.position)

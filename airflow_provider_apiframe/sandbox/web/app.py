@@ -85,7 +85,8 @@ async def _generate(
         return NoResponse()
     if store.faults.should_inject("gateway_timeouts"):
         return HTMLResponse(GATEWAY_PAGE.format(status=504, phrase="Gateway Time-out"), 504)
-    status = accepted.job.status(store.clock()) if accepted.replay else "QUEUED"
+    is_current = accepted.replay and store.faults.settings.replay_status == "current"
+    status = accepted.job.status(store.clock()) if is_current else "QUEUED"
     return Json({"jobId": accepted.job.id, "status": status}, 202)
 
 

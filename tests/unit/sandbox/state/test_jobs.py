@@ -86,6 +86,17 @@ def test_the_result_can_take_other_forms(serve, connect, clock, form, expected):
     assert text == str(expected)
 
 
+def test_the_result_can_come_later_than_the_end(serve, connect, clock):
+    api = connect(serve(result_delay=3))
+    job_id = api.job_id()
+    clock.advance(10)
+    for job in (api.job(job_id), api.jobs()["jobs"][0]):
+        assert (job["status"], job["result"]) == ("COMPLETED", None)
+    clock.advance(3)
+    for job in (api.job(job_id), api.jobs()["jobs"][0]):
+        assert job["result"]["images"]
+
+
 def test_the_cost_can_be_withheld(serve, connect):
     api = connect(serve(cost_null=True))
     assert api.job(api.job_id())["creditCost"] is None
@@ -162,6 +173,14 @@ def test_a_repeat_tells_the_present_status(api, clock):
     assert api.generate("[fail: no]", key="k1").json()["status"] == "PROCESSING"
     clock.advance(5)
     assert api.generate("[fail: no]", key="k1").json()["status"] == "FAILED"
+
+
+def test_a_repeat_can_tell_the_status_of_the_first_time(serve, connect, clock):
+    api = connect(serve(replay_status="original"))
+    first = api.generate("[fail: no]", key="k1").json()
+    clock.advance(10)
+    assert api.generate("[fail: no]", key="k1").json() == first
+    assert api.job(first["jobId"])["status"] == "FAILED"
 
 
 def test_repeats_at_the_same_time_make_one_job(sandbox, api):
