@@ -36,7 +36,7 @@ class User:
     @property
     def sees_team(self) -> bool:
         """Whether `scope=team` is allowed."""
-        return self.role in ("OWNER", "ADMIN")
+        return self.role == "OWNER"
 
 
 @dataclass(frozen=True, slots=True)

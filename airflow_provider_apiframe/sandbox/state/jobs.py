@@ -1,4 +1,4 @@
-"""A job: what was asked, what it cost, and what it looks like at a given moment."""
+"""A job: what was asked, what it cost, and how far it is at a given moment."""
 
 from __future__ import annotations
 

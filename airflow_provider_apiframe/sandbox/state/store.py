@@ -121,10 +121,10 @@ class Store:
         with self._lock:
             now = self._refund()
             if idempotency_key:
-                job_id = self._idempotency.find(key.user.id, idempotency_key, body, now)
-                if job_id is not None:
+                earlier = self._idempotency.find(key.user.id, idempotency_key, body, now)
+                if earlier is not None:
                     self.replays += 1
-                    return Accepted(self._by_id[job_id], replay=True)
+                    return Accepted(earlier, replay=True)
 
             cost = MODELS[body["model"]].price
             if cost > self._credits:
@@ -136,7 +136,7 @@ class Store:
             if job.ending != "COMPLETED":
                 self._to_refund.append(job)
             if idempotency_key:
-                self._idempotency.remember(key.user.id, idempotency_key, body, job.id, now)
+                self._idempotency.remember(idempotency_key, job)
             return Accepted(job, replay=False)
 
     def _new_job(self, key: Key, body: dict[str, Any], cost: int, now: float, base_url: str) -> Job:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_EVENTS = ("completed", "failed")  # OpenAPI GenerateImageRequest and webhook docs
-PROGRESS_STEPS = (25, 50, 75)  # percent; the vendor doesn't say how often progress is told
+PROGRESS_STEPS = (25, 50, 75)  # percent; the vendor doesn't say how often it tells progress
 TIMEOUT = 10.0  # seconds for a receiver to respond
 # Seconds until the clock is read again while something is due, as the clock may be a test's.
 TICK = 0.02
@@ -69,7 +69,7 @@ def due_events(job: Job) -> list[tuple[float, str, int]]:
 class WebhookSender:
     """Sends webhooks from a background task. Each event is tried once.
 
-    :param store: tells the time, the settings, and how a job looks when its event is due.
+    :param store: gives the time, the settings, and the state of a job when its event is due.
     """
 
     def __init__(self, store: Store) -> None:

@@ -60,12 +60,12 @@ def test_jobs_can_fail_for_want_of_capacity(serve, connect, clock):
 
 
 def test_the_same_seed_makes_the_same_faults():
-    def throws(seed):
+    def drawn(seed):
         faults = Faults(Settings().changed({"error_rate": 0.5, "latency": "1:9", "seed": seed}))
         return [(faults.should_inject("error_rate"), faults.job_seconds()) for _ in range(30)]
 
-    assert throws(1) == throws(1)
-    assert throws(1) != throws(2)
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
 
 
 def test_turning_one_share_on_does_not_move_another():

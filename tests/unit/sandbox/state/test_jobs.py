@@ -141,7 +141,7 @@ def test_a_refund_needs_nobody_to_read_the_job(sandbox, api, clock):
 
 def test_a_prompt_can_ask_to_be_cancelled_to_hang_or_to_take_long(api, clock):
     cancelled, stuck, slow = (
-        api.job_id(f"a cat {wish}") for wish in ("[cancel]", "[stuck]", "[takes: 100]")
+        api.job_id(f"a cat {directive}") for directive in ("[cancel]", "[stuck]", "[takes: 100]")
     )
     clock.advance(99)
     assert api.job(cancelled)["status"] == "CANCELLED"
