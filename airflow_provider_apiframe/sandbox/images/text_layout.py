@@ -103,7 +103,7 @@ def wrap(text: str, size: int, width: float) -> tuple[str, ...]:
                     pieces.append("")
                 pieces[-1] += letter
             lines += pieces
-    return tuple(lines) if lines[0] else tuple(lines[1:]) or ("",)
+    return tuple(filter(None, lines)) or ("",)
 
 
 def headline_block(text: str, width: float, height: float, largest: int) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -47,7 +47,7 @@ class Job:
 
     id: str
     user_id: str
-    api_key: str
+    api_key: str = field(repr=False)
     input: dict[str, Any]
     cost: int
     created_at: float

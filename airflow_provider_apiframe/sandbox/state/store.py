@@ -121,7 +121,7 @@ class Store:
         with self._lock:
             now = self._refund()
             if idempotency_key:
-                earlier = self._idempotency.find(key.user.id, idempotency_key, body, now)
+                earlier = self._idempotency.find(key.user_id, idempotency_key, body, now)
                 if earlier is not None:
                     self.replays += 1
                     return Accepted(earlier, replay=True)
@@ -155,7 +155,7 @@ class Store:
         created_at = math.floor(now * 1000) / 1000
         return Job(
             id=str(uuid4()),
-            user_id=key.user.id,
+            user_id=key.user_id,
             api_key=key.value,
             input=body,
             cost=cost,

@@ -94,7 +94,7 @@ async def _generate(
 async def _job(store: StoreDep, caller: Caller, job_id: str, base_url: BaseUrl) -> Response:
     if not is_uuid(job_id):
         raise HTTPException(400, "Invalid job id")
-    job = store.job(job_id, caller.user.id)
+    job = store.job(job_id, caller.user_id)
     if job is None:
         raise HTTPException(404, "Job not found")
     document = job.document(store.clock(), store.faults.settings, base_url)
@@ -105,9 +105,9 @@ async def _job(store: StoreDep, caller: Caller, job_id: str, base_url: BaseUrl) 
 async def _jobs(
     store: StoreDep, caller: Caller, query: Annotated[JobQuery, Query()], base_url: BaseUrl
 ) -> Response:
-    if query.scope == "team" and not caller.user.sees_team:
+    if query.scope == "team" and not caller.owns_team:
         raise HTTPException(403, "Only team admins can list the whole team's jobs")
-    user_id = None if query.scope == "team" else caller.user.id
+    user_id = None if query.scope == "team" else caller.user_id
     page = store.page(user_id, query.limit, query.cursor, query.status, query.model, query.search)
     now, settings = store.clock(), store.faults.settings
     content: dict[str, Any] = {

@@ -71,9 +71,9 @@ async def check_sender(request: Request) -> None:
     headers = request.headers
     own_origin = str(request.base_url).rstrip("/")
     # Browsers say where a request comes from; "none" is an address that the user typed.
-    if headers.get("origin", own_origin) != own_origin or headers.get(
-        "sec-fetch-site", "none"
-    ) not in ("same-origin", "none"):
+    is_own_origin = headers.get("origin", own_origin) == own_origin
+    is_own_page = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+    if not (is_own_origin and is_own_page):
         raise HTTPException(403, "/_sandbox does not answer to pages of other sites")
     # A page may send any other type to any origin without asking it first.
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
