@@ -53,7 +53,7 @@ def test_an_odd_response_while_reconnecting_is_ridden_out(fault, store, connecte
 @pytest.mark.parametrize("jobs", [[], None], ids=["empty", "hidden"])
 def test_a_retry_gets_past_a_dead_job_without_the_list(jobs, connected):
     """The repeat answers with the job's first status, and the list shows nothing of it."""
-    connected.configure(fail_rate=1, repeat_status="original")
+    connected.configure(fail_rate=1, replay_status="original")
     body = {"jobs": jobs or [], "nextCursor": None}
     connected.faults.next("jobs", body=body, times=99)
     task = Task(None, retries=5)
