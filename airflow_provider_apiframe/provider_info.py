@@ -29,10 +29,8 @@ def provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-apiframe",
         "name": "Apiframe",
-        "description": (
-            "Generate images with `Apiframe <https://apiframe.ai/>`__ "
-            "(Flux 2 Flex and the other Flux models)."
-        ),
+        # Plain text: the UI shows it as it is.
+        "description": "Generate images with Apiframe: Flux 2 Flex and the other Flux models.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,

@@ -24,24 +24,31 @@ if TYPE_CHECKING:
 
 
 class ApiframeRetryPolicy(RetryPolicy):
-    """Wait out a rate limit (429), an outage (5xx) and a lack of capacity; let the task's own
-    settings decide about the rest.
+    """Wait out a rate limit (429), an outage (5xx) and a lack of capacity.
 
     ``FluxGenerateOperator(..., retries=5, retry_policy=ApiframeRetryPolicy())``. The next try comes
     after what the API asked for in ``Retry-After``, and no earlier than after *pause*, doubled for
     each failed try before this one; up to a quarter is added by chance, so that mapped tasks do not
-    come back all at once. No policy gives more tries than ``retries``, and what a retry cannot mend
-    fails at once with any policy.
+    come back all at once. The task's own settings decide about all other errors, and what a retry
+    cannot mend fails at once with any policy.
+
+    A rate limit and a lack of capacity use up no retries on Airflow 3.4 and newer; before that, no
+    policy gives more tries than ``retries``.
 
     :param pause: the first pause, default 1 minute.
     :param longest: no pause is longer, whatever the API asked for; default 1 hour.
+    :param patience: how long a try is repeated without using up a retry, default 6 hours.
     """
 
     def __init__(
-        self, pause: timedelta = timedelta(minutes=1), longest: timedelta = timedelta(hours=1)
+        self,
+        pause: timedelta = timedelta(minutes=1),
+        longest: timedelta = timedelta(hours=1),
+        patience: timedelta = timedelta(hours=6),
     ) -> None:
         self.pause = pause
         self.longest = longest
+        self.patience = patience
 
     def evaluate(
         self,
@@ -51,16 +58,25 @@ class ApiframeRetryPolicy(RetryPolicy):
         context: Context | None = None,
     ) -> RetryDecision:
         """Return the decision for *exception*; see Airflow's ``RetryPolicy``."""
+        no_capacity = isinstance(exception, JobFailedError) and exception.kind == "no_capacity"
         if isinstance(exception, (RateLimitedError, ServiceUnavailableError)):
             asked = exception.retry_after or 0.0
-        elif isinstance(exception, JobFailedError) and exception.kind == "no_capacity":
+        elif no_capacity:
             asked = 0.0
         else:
             return RetryDecision.default()
         retries = (context["task"].retries or 0) if context else max_tries
         failed = try_number - max(0, max_tries - retries) - 1  # since the last clear, before this
+        failed += (context or {}).get("task_reschedule_count") or 0
         least = max(asked, self.pause.total_seconds() * 2 ** min(failed, 16))
         seconds = min(least * random.uniform(1, 1.25), self.longest.total_seconds())
         wait = timedelta(seconds=round(seconds))
         reason = f"{type(exception).__name__}: the next try comes in {wait}"
+        nothing_is_wrong = no_capacity or isinstance(exception, RateLimitedError)
+        reschedule = getattr(RetryDecision, "reschedule", None)  # Airflow 3.4+
+        if nothing_is_wrong and reschedule:
+            decision: RetryDecision = reschedule(
+                wait, reschedule_timeout=self.patience, reason=reason
+            )
+            return decision
         return RetryDecision.retry(wait, reason)

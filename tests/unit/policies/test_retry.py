@@ -18,6 +18,7 @@ except ImportError:
     RetryAction = None
 
 MINUTE = timedelta(minutes=1)
+RESCHEDULE = getattr(RetryAction, "RESCHEDULE", None)  # Airflow 3.4+
 
 
 def test_before_airflow_3_3_the_import_says_so():
@@ -53,7 +54,7 @@ def unavailable(asked: float | None) -> ServiceUnavailableError:
 )
 def test_what_passes_is_waited_out(policy, error, try_number, least):
     decision = policy.evaluate(error, try_number, max_tries=5)
-    assert decision.action is RetryAction.RETRY
+    assert decision.action in (RetryAction.RETRY, RESCHEDULE)
     assert least <= decision.retry_delay <= least * 1.25
 
 
@@ -84,3 +85,30 @@ def test_pauses_start_anew_after_a_clear(policy, ti):
     ti.try_number, ti.max_tries = 8, 9  # cleared after try 7
     decision = policy.evaluate(unavailable(None), 8, max_tries=9, context={"ti": ti, "task": task})
     assert MINUTE <= decision.retry_delay <= 1.25 * MINUTE
+
+
+WITHOUT_A_RETRY = [
+    RateLimitedError("slow down"),
+    JobFailedError("busy", job_id="j", kind="no_capacity", transient=True),
+]
+
+
+@pytest.mark.parametrize("error", WITHOUT_A_RETRY)
+def test_where_nothing_is_wrong_no_retry_is_used_up(policy, error):
+    decision = policy.evaluate(error, 1, max_tries=5)
+    assert decision.action is (RESCHEDULE or RetryAction.RETRY)
+    if RESCHEDULE:
+        assert decision.reschedule_timeout == timedelta(hours=6)
+
+
+def test_an_outage_uses_up_a_retry(policy):
+    assert policy.evaluate(unavailable(None), 1, max_tries=5).action is RetryAction.RETRY
+
+
+def test_pauses_grow_with_the_repeats_of_a_try(policy, ti):
+    from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+
+    task = FluxGenerateOperator(task_id="poster", prompt="a poster", retries=2)
+    context = {"ti": ti, "task": task, "task_reschedule_count": 2}
+    decision = policy.evaluate(RateLimitedError("slow down"), 1, max_tries=2, context=context)
+    assert 4 * MINUTE <= decision.retry_delay <= 5 * MINUTE
