@@ -107,7 +107,7 @@ class Protocol:
             raise InvalidRequestError(
                 f"idempotency_key={idempotency_key!r}: must be 1 to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII characters"
             )
-        return self._submit(request.to_wire(), idempotency_key)
+        return self._submit(request.to_payload(), idempotency_key)
 
     def alternative_spellings(
         self, call: Call[JobAccepted], error: InvalidRequestError | ConflictError

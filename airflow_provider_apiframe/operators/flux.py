@@ -19,7 +19,7 @@ from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.literals import check_literals, checking_literals
+from airflow_provider_apiframe.literals import CheckedPartial, check_literals
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import Series, was_cleared
 from airflow_provider_apiframe.submission.submit import Submission
@@ -133,13 +133,12 @@ class FluxGenerateOperator(BaseOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Check the literals of mapped tasks when the DAG is read, and label each of the tasks with its prompt."""
+        """Check the literals of mapped tasks when the DAG is read, and label each with its prompt."""
         check_literals(**kwargs)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        partial.__class__ = checking_literals(type(partial), kwargs)
-        return partial
+        return CheckedPartial(partial, kwargs)
 
     @cached_property
     def hook(self) -> ApiframeHook:

@@ -32,7 +32,7 @@ KEPT = -1
 
 def fingerprint(request: GenerateRequest) -> str:
     """Return the SHA-256 of the request's body: 64 hexadecimal characters."""
-    return _sha256(json.dumps(request.to_wire(), sort_keys=True))
+    return _sha256(json.dumps(request.to_payload(), sort_keys=True))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def job(**fields) -> Job:
     "prompt", ["x", "a" * 2000, "😀" * 1000, "ä" * 2000, " a ", "line\nline", "日本" * 1000]
 )
 def test_a_prompt_of_1_to_2000_utf_16_units_is_sent_as_it_is(prompt):
-    assert GenerateRequest.parse(prompt=prompt).to_wire()["prompt"] == prompt
+    assert GenerateRequest.parse(prompt=prompt).to_payload()["prompt"] == prompt
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,17 @@ def test_a_prompt_of_another_length_or_type_is_refused(prompt, said):
 
 
 def test_the_model_is_flux_2_flex_unless_another_is_named():
-    assert GenerateRequest.parse(prompt="x").to_wire() == {"prompt": "x", "model": "flux-2-flex"}
-    assert GenerateRequest.parse(prompt="x", model="flux-2-pro").to_wire()["model"] == "flux-2-pro"
+    assert GenerateRequest.parse(prompt="x").to_payload() == {"prompt": "x", "model": "flux-2-flex"}
+    assert (
+        GenerateRequest.parse(prompt="x", model="flux-2-pro").to_payload()["model"] == "flux-2-pro"
+    )
 
 
 def test_a_model_that_is_not_known_is_sent_as_it_is():
     request = GenerateRequest.parse(
         prompt="x", model="flux-3-flex", flux_params={"steps": 9, "raw": True}
     )
-    assert request.to_wire() == {
+    assert request.to_payload() == {
         "prompt": "x",
         "model": "flux-3-flex",
         "fluxParams": {"steps": 9, "raw": True},
@@ -108,7 +110,7 @@ def test_a_misspelt_model_id_is_recognised(model, meant):
 def test_a_webhook_is_sent_with_its_events(url):
     wire = GenerateRequest.parse(
         prompt="x", webhook_url=url, webhook_events=["completed", "progress"]
-    ).to_wire()
+    ).to_payload()
     assert (wire["webhookUrl"], wire["webhookEvents"]) == (url, ["completed", "progress"])
 
 
@@ -151,12 +153,12 @@ FLUX = {"steps": 30, "prompt_upsampling": True, "aspect_ratio": "9:16"}
     ],
 )
 def test_flux_params_come_as_mapping_object_json_or_python_literal(given):
-    assert GenerateRequest.parse(prompt="x", flux_params=given).to_wire()["fluxParams"] == FLUX
+    assert GenerateRequest.parse(prompt="x", flux_params=given).to_payload()["fluxParams"] == FLUX
 
 
 @pytest.mark.parametrize("given", [None, {}, "{}", FluxParams(), {"steps": None}])
 def test_without_flux_params_none_are_sent(given):
-    assert "fluxParams" not in GenerateRequest.parse(prompt="x", flux_params=given).to_wire()
+    assert "fluxParams" not in GenerateRequest.parse(prompt="x", flux_params=given).to_payload()
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,35 @@ def test_flux_params_of_another_form_are_refused(given):
     assert list(error.fields) == ["flux_params"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 15_000,
+        "-" * 99_999 + "1",
+        "1+" * 49_999 + "1",
+        " " * 10_000_000,
+    ],
+    ids=["brackets", "braces", "signs", "sums", "blanks"],
+)
+def test_flux_params_that_nest_without_end_or_are_too_long_are_refused_in_a_short_error(text):
+    error = refusal(flux_params=text)
+    assert "flux_params" in error.fields
+    assert len(str(error)) < 300
+
+
+def test_all_that_is_wrong_with_a_request_is_told_in_one_error():
+    error = refusal(prompt="", flux_params={"steps": 99}, webhook_events=["completed"])
+    assert set(error.fields) == {"prompt", "steps", "webhook_events"}
+    for piece in ("prompt=''", "flux_params: steps=99", "webhook_events=['completed']"):
+        assert piece in str(error)
+
+
+def test_a_request_made_without_parse_is_checked_as_well():
+    with pytest.raises(InvalidRequestError, match="prompt='': must have 1 to 2000"):
+        GenerateRequest(prompt="")
+
+
 def test_flux_params_are_checked_for_the_model_also_as_an_object():
     assert "flux-2-pro does not take it" in str(
         refusal(model="flux-2-pro", flux_params=FluxParams(steps=30))
@@ -198,7 +229,7 @@ def test_flux_params_are_checked_for_the_model_also_as_an_object():
 def test_json_and_python_text_mean_what_the_mapping_means(drawn):
     model, params = drawn
     wires = [
-        GenerateRequest.parse(prompt="x", model=model, flux_params=form).to_wire()
+        GenerateRequest.parse(prompt="x", model=model, flux_params=form).to_payload()
         for form in (params, json.dumps(params), repr(params), FluxParams(**params))
     ]
     assert wires == [wires[0]] * 4

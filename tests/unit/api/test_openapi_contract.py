@@ -14,7 +14,7 @@ from vendor_contract import OPENAPI
 
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
-from airflow_provider_apiframe.api.params.catalog import FLUX_MODELS
+from airflow_provider_apiframe.api.params.catalog import MODELS
 from airflow_provider_apiframe.api.params.flux import FluxParams, respell
 from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH, GenerateRequest
 from airflow_provider_apiframe.api.responses import Response, error_from_response, parse_response
@@ -33,7 +33,7 @@ BRANCHES = {
     model: branch
     for branch in SCHEMAS["GenerateImageRequest"]["oneOf"]
     for model in branch["properties"]["model"]["enum"]
-    if model in FLUX_MODELS
+    if model in MODELS
 }
 VALIDATORS = {model: jsonschema.Draft202012Validator(branch) for model, branch in BRANCHES.items()}
 PROMPTS = st.text(min_size=1, max_size=60).filter(str.strip)
@@ -55,10 +55,10 @@ def refused_params(model: str, wire: dict[str, Any]) -> list[str]:
 
 
 def test_the_vendor_has_a_schema_for_each_of_our_models():
-    assert BRANCHES.keys() == FLUX_MODELS.keys()
+    assert BRANCHES.keys() == MODELS.keys()
 
 
-@pytest.mark.parametrize("model", FLUX_MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_we_know_every_flux_param_of_the_vendor_and_no_other(model):
     assert (
         BRANCHES[model]["properties"]["fluxParams"]["properties"].keys()
@@ -77,14 +77,14 @@ def test_every_request_in_the_vendors_spelling_fits_the_vendors_schema(drawn, pr
     model, params = drawn
     wire = GenerateRequest.parse(
         prompt=prompt, model=model, flux_params=params, **webhook
-    ).to_wire()
+    ).to_payload()
     assert list(VALIDATORS[model].iter_errors(wire)) == []
 
 
 @given(model_and_params(dialects=("openapi", "page")))
 def test_a_request_in_the_docs_spelling_fits_the_vendors_schema_once_respelled(drawn):
     model, params = drawn
-    wire = GenerateRequest.parse(prompt="x", model=model, flux_params=params).to_wire()
+    wire = GenerateRequest.parse(prompt="x", model=model, flux_params=params).to_payload()
     refused = refused_params(model, wire)
     if not refused:
         return
@@ -107,7 +107,7 @@ NEAR_RANGES = (
 @given(st.sampled_from(sorted(FluxParams.model_fields.keys() - {"width", "height"})), NEAR_RANGES)
 def test_what_the_vendors_schema_refuses_is_refused_before_it_is_sent(name, value):
     try:
-        sent = FluxParams.parse({name: value}, model=None).to_wire()
+        sent = FluxParams.parse({name: value}, model=None).to_payload()
     except InvalidRequestError:
         return
     assert (
