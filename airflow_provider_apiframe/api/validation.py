@@ -44,21 +44,35 @@ def reason_of(model: type[BaseModel], problem: ErrorDetails) -> str:
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, RuleError):
         return str(error)
+    if problem["type"] == "extra_forbidden":
+        return f"is unknown; known are {', '.join(model.model_fields)}"
     return f"must be {allowed(model, str(problem['loc'][0]))}"
 
 
 @cache
-def allowed(model: type[BaseModel], name: str) -> str:
-    """Say what the field *name* takes, e.g. "a whole number from 1 to 50 (default 30)".
+def fields_of(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of each field of *model*: constraints, title, description, default."""
+    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    return properties
 
-    The field's ``noun`` (in ``json_schema_extra``) names what its type does not; its description
-    follows in brackets.
+
+def allowed(model: type[BaseModel], name: str) -> str:
+    """Say what the field *name* takes, e.g. "a whole number from 1 to 50 (default 30)"."""
+    field = fields_of(model)[name]
+    remark = field.get("description")
+    return f"{value_range(field)} ({remark})" if remark else value_range(field)
+
+
+def value_range(field: dict[str, Any]) -> str:
+    """Say what a JSON schema allows, e.g. "a whole number from 1 to 50".
+
+    Its ``noun`` (by ``json_schema_extra``) says what the type does not, e.g. "an http(s) URL".
     """
-    field = model.model_json_schema()["properties"][name]
     schema = {**field, **field.get("anyOf", [{}])[0]}
     choices = [f'"{choice}"' for choice in schema.get("enum", ())]
-    text = schema.get("noun") or (
-        f"{', '.join(choices[:-1])} or {choices[-1]}" if choices else _NOUNS[schema["type"]]
+    text = str(
+        schema.get("noun")
+        or (f"{', '.join(choices[:-1])} or {choices[-1]}" if choices else _NOUNS[schema["type"]])
     )
     if "maxItems" in schema:
         text = f"a list of up to {schema['maxItems']} {text}"
@@ -68,8 +82,7 @@ def allowed(model: type[BaseModel], name: str) -> str:
         text += f", at least {schema['minimum']:g}"
     elif "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
-    remark = schema.get("description")
-    return f"{text} ({remark})" if remark else text
+    return text
 
 
 def truncated_repr(value: Any, limit: int = 80) -> str:

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_apiframe import __version__, get_provider_info
-from airflow_provider_apiframe.hooks import connection as connection_form
+from airflow_provider_apiframe.api.settings import ClientOptions
 
 INFO = get_provider_info()
 
@@ -61,7 +61,7 @@ def test_airflow_finds_every_field_of_the_form():
     fields = {
         name for name in manager.connection_form_widgets if name.startswith("extra__apiframe__")
     }
-    assert fields == {f"extra__apiframe__{field.name}" for field in connection_form.EXTRA_FIELDS}
+    assert fields == {f"extra__apiframe__{name}" for name in ClientOptions.model_fields}
 
 
 def test_airflow_3_serves_the_form_through_its_api():
@@ -74,7 +74,7 @@ def test_airflow_3_serves_the_form_through_its_api():
     assert meta.hook_name == "Apiframe"
     if not meta.extra_fields:
         pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
-    assert list(meta.extra_fields) == [field.name for field in connection_form.EXTRA_FIELDS]
+    assert list(meta.extra_fields) == list(ClientOptions.model_fields)
     assert meta.standard_fields.password.title == "API key"
 
 

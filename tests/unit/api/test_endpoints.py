@@ -24,7 +24,7 @@ from airflow_provider_apiframe.api.responses import Response, error_from_respons
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 KEY = "afk_0123456789"
-PROTOCOL = Protocol(ClientSettings(KEY))
+PROTOCOL = Protocol(ClientSettings(api_key=KEY))
 NOW = 1_800_000_000.0
 URL = "https://images.example/a.png"
 

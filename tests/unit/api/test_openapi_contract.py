@@ -26,7 +26,7 @@ if not OPENAPI.is_file():
     pytest.skip("the vendor's OpenAPI file is not there", allow_module_level=True)
 
 SCHEMAS: dict[str, Any] = json.loads(OPENAPI.read_text())["components"]["schemas"]
-SETTINGS = ClientSettings("afk_0123456789")
+SETTINGS = ClientSettings(api_key="afk_0123456789")
 
 # The vendor's schema has one branch per model.
 BRANCHES = {

@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_apiframe.api.errors import ConfigurationError, JobFailedError, JobTimeoutError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks import connection as connection_form
-from airflow_provider_apiframe.hooks.apiframe import ApiframeHook, settings_from
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.connection import settings_from
 
 
 class Row:
@@ -88,7 +89,7 @@ def test_extras_left_empty_in_the_form_have_their_defaults():
         ({"host": "http://api.apiframe.ai"}, "unencrypted"),
         ({"host": "https://api.apiframe.pro"}, "version 1"),
         ({"host": "ftp://api.apiframe.ai"}, "not an http"),
-        ({"host": "https://user:afk_key@api.apiframe.ai"}, "password"),
+        ({"host": "https://user:afk_key@api.apiframe.ai"}, "API key"),
         ({"extra": "[1]"}, "JSON object"),
         ({"extra": "{"}, "JSON object"),
         ({"extra": '{"timeout": 0}'}, "timeout=0 must be a number, at least 0.1"),
