@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -149,9 +150,14 @@ def _base_url(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/")
     if not host:
         return DEFAULT_BASE_URL
-    if "://" not in host and connection.schema in ("http", "https"):
-        host = f"{connection.schema}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    scheme, _, rest = host.rpartition("://")
+    if not scheme and connection.schema in ("http", "https"):
+        scheme = connection.schema
+    netloc, _, path = rest.partition("/")
+    # A port that is written in the host counts.
+    if connection.port and not re.search(r"[^:]:[0-9]+$", netloc):
+        netloc = f"{netloc}:{connection.port}"
+    return f"{scheme}://{netloc}/{path}" if scheme else f"{netloc}/{path}"
 
 
 def _options(extra: str | None, name: str) -> dict[str, Any]:

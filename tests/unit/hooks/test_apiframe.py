@@ -55,6 +55,11 @@ def test_an_empty_connection_with_a_key_speaks_to_the_vendor_with_the_defaults()
         ({"host": "https://api.example.com/", "port": 8443}, "https://api.example.com:8443"),
         ({"host": "http://127.0.0.1:8765"}, "http://127.0.0.1:8765"),
         ({"host": "localhost", "port": 8765}, "http://localhost:8765"),
+        ({"host": "localhost:8765", "port": 8765}, "http://localhost:8765"),
+        ({"host": "http://localhost:8765/v2", "port": 443}, "http://localhost:8765"),
+        ({"host": "http://[::1]:8765", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "[::1]", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "https://api.example.com/v2", "port": 8443}, "https://api.example.com:8443"),
         ({"host": "127.0.0.1", "port": 8765, "schema": "https"}, "https://127.0.0.1:8765"),
         (
             {"host": "http://apiframe.internal", "extra": '{"allow_http": true}'},
