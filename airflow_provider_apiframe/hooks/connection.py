@@ -34,9 +34,15 @@ CONNECTION_TYPE = "apiframe"
 HOOK_NAME = "Apiframe"
 DEFAULT_CONNECTION_ID = "apiframe_default"
 
-HIDDEN_FIELDS = ("schema", "login", "port", "extra")
+# The port is shown although the base URL may hold it: the Test button of Airflow 3.3.2 posts 0 for
+# a port that is not stored, and the server answers "Bad Request" because 0 is not null.
+HIDDEN_FIELDS = ("schema", "login", "extra")
 LABELS = {"password": "API key", "host": "Base URL"}
-PLACEHOLDERS = {"password": "afk_...", "host": DEFAULT_BASE_URL}
+PLACEHOLDERS = {
+    "password": "afk_...",
+    "host": DEFAULT_BASE_URL,
+    "port": "443 (the Test button of Airflow 3.3 needs one)",
+}
 
 
 def conn_fields() -> dict[str, Any]:

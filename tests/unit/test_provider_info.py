@@ -78,6 +78,25 @@ def test_airflow_3_serves_the_form_through_its_api():
     assert meta.standard_fields.password.title == "API key"
 
 
+def test_a_form_that_is_left_alone_stores_nothing():
+    (connection_type,) = INFO["connection-types"]
+    defaults = {field["schema"]["default"] for field in connection_type["conn-fields"].values()}
+    assert defaults == {None}
+
+
+def test_the_form_says_the_range_and_the_default_of_each_field():
+    (connection_type,) = INFO["connection-types"]
+    assert connection_type["conn-fields"]["max_retries"]["description"] == (
+        "How often a request is retried after 408, 429, 5xx or a lost connection: a whole number, "
+        "at least 0. Default: 4."
+    )
+
+
+def test_the_form_shows_the_port_that_the_test_button_of_airflow_3_3_needs():
+    (connection_type,) = INFO["connection-types"]
+    assert "port" not in connection_type["ui-field-behaviour"]["hidden-fields"]
+
+
 def test_the_examples_are_where_airflow_looks_for_them():
     package = Path(importlib.import_module("airflow_provider_apiframe").__file__).parent
     folder = next(
