@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -89,11 +90,21 @@ def check_literals(**arguments: Any) -> None:
         templated_params=frozenset(templated_params),
     )
     unknown = dict.fromkeys(context.templated)
-    try:
+    with errors_of_the_dag_file(arguments.get("task_id")):
         TaskArguments.checked({**unknown, **known}, context)
+
+
+@contextmanager
+def errors_of_the_dag_file(task_id: str | None) -> Iterator[None]:
+    """Turn a wrong argument into an import error that ends in the user's line.
+
+    :param task_id: named in the error; import errors do not say which task it was.
+    :raises InvalidParameterError: for an InvalidRequestError.
+    """
+    try:
+        yield
     except InvalidRequestError as error:
-        task = f"task {arguments['task_id']!r}: " if arguments.get("task_id") else ""
-        wrong = InvalidParameterError(f"{task}{error}")
+        wrong = InvalidParameterError(f"task {task_id!r}: {error}" if task_id else str(error))
         raise wrong.with_traceback(_line_that_made_the_task()) from None
 
 
@@ -106,6 +117,7 @@ def _line_that_made_the_task() -> TracebackType | None:
     frame = inspect.currentframe()
     while frame and (
         str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+        or frame.f_globals.get("__name__") == "contextlib"
         or frame.f_code.co_name == "apply_defaults"  # Airflow's wrapper of every __init__
     ):
         frame = frame.f_back
