@@ -1,4 +1,8 @@
-"""How errors of the API end an Airflow task: for good, or with a retry."""
+"""Which errors Airflow must not retry, and the advice that only Airflow's side can give.
+
+The API layer's errors carry facts; what a task, a sensor or a retry can do about them is added
+here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,13 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError, JobTimeoutError
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    InvalidRequestError,
+    JobCancelledError,
+    JobFailedError,
+    JobTimeoutError,
+)
 
 
 class InvalidParameterError(AirflowFailException, ValueError):
@@ -21,13 +31,13 @@ class InvalidParameterError(AirflowFailException, ValueError):
 def fail_without_retry(
     *, include_transient: bool = False, task_id: str | None = None
 ) -> Iterator[None]:
-    """Turn permanent errors into failures that Airflow does not retry; transient ones pass, and
-    Airflow retries the task.
+    """Turn permanent errors into failures that Airflow does not retry, and add advice to all.
 
-    A retry of a bad key, an empty balance or a wrong parameter only burns time.
+    A retry of a bad key, an empty balance or a wrong parameter only burns time. Transient errors
+    pass, and Airflow retries the task.
 
-    :param include_transient: let no error be retried; for a task that only looks at what another
-        one did.
+    :param include_transient: let no error be retried; for a task that only reads what another one
+        submitted.
     :param task_id: named in front of a wrong parameter, for import errors: they do not say which
         task it was.
     :raises InvalidParameterError: for an InvalidRequestError.
@@ -40,26 +50,41 @@ def fail_without_retry(
             f"task {task_id!r}: {error}" if task_id else str(error)
         ) from None
     except ApiframeError as error:
-        if isinstance(error, JobTimeoutError):
-            error.adding(collect_hint(error.job_id))
+        if advice := _advice(error):
+            error.adding(advice)
         if error.transient and not include_transient:
             raise
         raise AirflowFailException(str(error)) from None
 
 
+def _advice(error: ApiframeError) -> str | None:
+    if isinstance(error, JobTimeoutError):
+        return collect_hint(error.job_id)
+    if isinstance(error, (JobFailedError, JobCancelledError)) and error.transient:
+        return "A retry of the task that submitted it does so."
+    return None
+
+
 def still_running_hint(job_id: str) -> str:
-    """Say what becomes of a job that cannot be waited for."""
-    return f"Job {job_id} was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
+    """Say what becomes of a job that could not be waited for."""
+    return f"It was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
 
 
 def cannot_cancel_hint(job_id: str) -> str:
-    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
-    return f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. {collect_hint(job_id)}"
+    """Say what becomes of a job whose task is told to stop: Apiframe has no way to cancel one.
+
+    A worker that shuts down may let the try go on and deliver, so no more is said than is known.
+    """
+    return (
+        "Told to stop while the job runs. Apiframe cannot cancel a job: it goes on, and is paid "
+        f"for. If this try ends without its image, {collect_hint(job_id)}"
+    )
 
 
 def collect_hint(job_id: str) -> str:
     """Say how to get at a job that goes on."""
     return (
-        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an automatic retry of the task that "
-        "submitted it; clearing that task pays for a new image, unless it has regenerate_on_clear=False."
+        f"ApiframeJobSensor(job_id={job_id!r}) collects it and pays nothing, and so does an "
+        "automatic retry of the task that submitted it; clearing that task pays for a new image, "
+        "unless it has regenerate_on_clear=False."
     )

@@ -1,5 +1,4 @@
-"""What differs between Airflow 2.11 and 3.3 and is not in ``airflow.providers.common.compat.sdk``
-of every supported release.
+"""What differs between Airflow versions and is not in ``airflow.providers.common.compat.sdk``.
 
 Features are looked for, not version numbers; a version number stands only for a bug of that
 version.

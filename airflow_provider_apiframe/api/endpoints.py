@@ -1,37 +1,36 @@
-"""The HTTP protocol without I/O: what to send, and what may be repeated. What an answer means is in
-``answers.py``.
+"""The API's endpoints, without I/O.
 
-Both clients are driven by this module; they only move bytes and sleep. A :class:`Call` is a request
-together with the function that reads its answer; :meth:`Protocol.retrying` gives tenacity's
-arguments, the same for both clients.
+An endpoint is a generator: it yields the calls it needs, is sent what each of them returned (or
+thrown the error), and returns its result. Two drivers run it, over ``requests`` (``client.py``) and
+over ``httpx`` (``async_client.py``); they only move bytes and sleep. What a response means is in
+``responses.py``, what may be retried in ``retries.py``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-import tenacity
 from pydantic import BaseModel
 
 from airflow_provider_apiframe import __version__
-from airflow_provider_apiframe.api.errors import (
-    ApiframeError,
-    ConflictError,
-    ConnectionFailedError,
-    InvalidRequestError,
-    RateLimitedError,
-    UnexpectedResponseError,
+from airflow_provider_apiframe.api.body import ACCEPT_ENCODING
+from airflow_provider_apiframe.api.errors import ConflictError, InvalidRequestError
+from airflow_provider_apiframe.api.models import (
+    Account,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelInfo,
+    ModelList,
 )
-from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.params.flux import respell
 from airflow_provider_apiframe.api.params.request import GenerateRequest, check_job_id
-from airflow_provider_apiframe.api.responses import Response, parse_response
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 log = logging.getLogger(__name__)
@@ -40,274 +39,176 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 USER_AGENT = f"airflow-provider-apiframe/{__version__}"
-"""On every request: without a product name the vendor's proxy answers 403 ``error code: 1010``."""
+"""On every request: without a product name the vendor's proxy returns 403 ``error code: 1010``."""
 
 API_KEY_HEADER = "X-API-Key"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_KEY_MAX_LENGTH = 255  # OpenAPI parameter IdempotencyKey
 
-# Seconds. Full jitter below a bound that doubles, as the vendor's own SDK does it.
-BACKOFF_START = 0.5
-BACKOFF_CAP = 30.0
-RETRY_AFTER_CAP = 300.0  # an API that asks for more is asked again all the same
-# Seconds for a call with all its repeats and pauses: two pauses as long as they may be do not fit.
-# What is left to do then is Airflow's: its retry holds no worker slot while it waits.
-MAX_RETRY_SECONDS = 600.0
-
 
 @dataclass(frozen=True)
-class Request:
-    """One HTTP request, ready to send. ``headers`` holds the API key and is never shown."""
+class Call(Generic[M]):
+    """One request, and the model that its response should hold.
 
-    method: str
-    url: str
-    headers: dict[str, str] = field(repr=False)
-    body: bytes | None = None
+    :param model: what a 2xx response is read as.
+    :param body: JSON; its presence makes the request a POST.
+    :param idempotency_key: what makes sending a POST twice the same as sending it once.
+    :param job_id: the job it asks for, if it does; every error of the call carries it.
+    """
+
+    path: str
+    model: type[M]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    job_id: str | None = None
+
+    @property
+    def method(self) -> str:
+        """GET, or POST with a body."""
+        return "GET" if self.body is None else "POST"
 
     @property
     def target(self) -> str:
         """Method and path, for error texts: no host, no query."""
-        return f"{self.method} {urlsplit(self.url).path}"
+        return f"{self.method} {self.path}"
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether sending it twice does what sending it once does."""
+        return self.body is None or self.idempotency_key is not None
 
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """A request and the function that reads its answer.
+    @property
+    def content(self) -> bytes | None:
+        """The bytes of the body."""
+        return None if self.body is None else json.dumps(self.body).encode()
 
-    ``idempotent`` says that sending it twice does what sending it once does: a GET, or a POST with
-    an idempotency key. ``job_id`` is the job it asks for, if it does; every error of the call
-    carries it.
-    """
+    def url(self, settings: ClientSettings) -> str:
+        """Return where it is sent."""
+        query = {name: value for name, value in self.query.items() if value is not None}
+        return f"{settings.base_url}{self.path}{'?' + urlencode(query) if query else ''}"
 
-    request: Request
-    read: Callable[[Response], T]
-    idempotent: bool = True
-    job_id: str | None = None
-
-
-class Protocol:
-    """Builds the calls for one API key and base URL."""
-
-    def __init__(self, settings: ClientSettings) -> None:
-        self.settings = settings
-
-    def generate(self, request: GenerateRequest, idempotency_key: str | None) -> Call[JobAccepted]:
-        """``POST /v2/images/generate``. Costs credits when it is accepted.
-
-        :param idempotency_key: 1-255 ASCII characters; a repeat within 24 h gives the first job and
-            costs nothing.
-        :raises InvalidRequestError: if the key is something else.
-        """
-        if idempotency_key is not None and (
-            not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_MAX_LENGTH
-            or not (idempotency_key.isascii() and idempotency_key.isprintable())
-            or idempotency_key
-            != idempotency_key.strip()  # a header's outer white space is lost on the way
-        ):
-            raise InvalidRequestError(
-                f"idempotency_key={idempotency_key!r}: must be 1 to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII characters"
-            )
-        return self._submit(request.to_payload(), idempotency_key)
-
-    def alternative_spellings(
-        self, call: Call[JobAccepted], error: InvalidRequestError | ConflictError
-    ) -> Iterator[Call[JobAccepted]]:
-        """Yield the submit in the other dialect (see ``flux_params.py``), where that may be what
-        the API wants.
-
-        After a 400 it is, if nothing but a spelling was refused. After a 409 the key may have made
-        its job in the other spelling, before this call; which one was refused then is not known, so
-        each is tried. The idempotency key stays the same in all of them: a refused request created
-        nothing, and a key makes one job.
-        """
-        body, key = (
-            json.loads(call.request.body or b"{}"),
-            call.request.headers.get(IDEMPOTENCY_HEADER),
-        )
-        params = body.get("fluxParams", {})
-        guesses: list[list[str]] = []
-        if isinstance(error, ConflictError):
-            guesses = (
-                [["aspect_ratio", "resolution"], ["aspect_ratio"], ["resolution"]] if key else []
-            )
-        elif all(name.startswith("fluxParams.") for name in error.fields):
-            guesses = [[name.removeprefix("fluxParams.") for name in error.fields]]
-        for refused in guesses:
-            other = respell(params, refused, model=body.get("model"))
-            if other is not None:
-                log.info(
-                    "The API refused a spelling (%s); submitting once more in its other one.",
-                    ", ".join(refused),
-                )
-                yield self._submit({**body, "fluxParams": other}, key)
-
-    def _submit(self, body: dict[str, Any], idempotency_key: str | None) -> Call[JobAccepted]:
-        headers = {"Content-Type": "application/json"}
-        if idempotency_key is not None:
-            headers[IDEMPOTENCY_HEADER] = idempotency_key
-        request = self._request(
-            "POST", "/v2/images/generate", headers=headers, body=json.dumps(body).encode()
-        )
-        return self._call(request, JobAccepted, idempotent=idempotency_key is not None)
-
-    def job(self, job_id: str) -> Call[Job]:
-        """``GET /v2/jobs/{id}``.
-
-        :raises InvalidRequestError: if *job_id* is not text or is blank.
-        """
-        job_id = check_job_id(job_id)
-        call = self._call(self._request("GET", f"/v2/jobs/{quote(job_id, safe='')}"), Job)
-
-        def read(response: Response) -> Job:
-            try:
-                return call.read(response)
-            except ApiframeError as error:
-                error.job_id = job_id
-                raise
-
-        return Call(call.request, read, job_id=job_id)
-
-    def jobs(
-        self,
-        *,
-        limit: int = 20,
-        cursor: str | None = None,
-        status: str | None = None,
-        model: str | None = None,
-        scope: str | None = None,
-    ) -> Call[JobPage]:
-        """``GET /v2/jobs``: one page, newest first; *limit* 1-100, *scope* "user" or "team" (admins only)."""
-        query = {"limit": limit, "cursor": cursor, "status": status, "model": model, "scope": scope}
-        return self._call(self._request("GET", "/v2/jobs", query=query), JobPage)
-
-    def account(self) -> Call[Account]:
-        """``GET /v2/me``. Free; the cheapest test of a key."""
-        return self._call(self._request("GET", "/v2/me"), Account)
-
-    def models(self, *, modality: str | None = "image") -> Call[ModelList]:
-        """``GET /v2/models``: the vendor's curated catalogue of *modality* "image", "video" or "music"; None for all."""
-        return self._call(
-            self._request("GET", "/v2/models", query={"modality": modality}), ModelList
-        )
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Request:
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        url = f"{self.settings.base_url}{path}{'?' + urlencode(given) if given else ''}"
-        own = {
+    def headers(self, settings: ClientSettings) -> dict[str, str]:
+        """Return the request's headers. They hold the API key and are never shown."""
+        headers = {
             "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             "User-Agent": USER_AGENT,
-            API_KEY_HEADER: self.settings.api_key,
+            API_KEY_HEADER: settings.api_key,
         }
-        return Request(method, url, {**own, **(headers or {})}, body)
-
-    def _call(self, request: Request, model: type[M], *, idempotent: bool = True) -> Call[M]:
-        def read(response: Response) -> M:
-            return parse_response(
-                model, request.target, response, self.settings, idempotent=idempotent
-            )
-
-        return Call(request, read, idempotent)
-
-    def connection_error(
-        self, call: Call[Any], error: object, *, timed_out: bool
-    ) -> ConnectionFailedError:
-        """Return the error for a call that got no answer, from what the HTTP library raised."""
-        said = (
-            f"none within {self.settings.timeout:g} s"
-            if timed_out
-            else f"{type(error).__name__}: {error}"
-        )
-        return ConnectionFailedError(
-            f"{call.request.target} got no answer from {self.settings.base_url}: {self.settings.redact(said)}",
-            job_id=call.job_id,
-        )
-
-    def retrying(self, call: Call[Any]) -> dict[str, Any]:
-        """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
-
-        Transient errors of an idempotent call are repeated after :func:`retry_backoff` seconds,
-        ``max_retries`` times and within ``MAX_RETRY_SECONDS``; the last error then says so. An
-        answer that cannot be used is not repeated. Without an idempotency key a POST is repeated
-        only after 429, which says that nothing was accepted.
-        """
-
-        def may_repeat(error: BaseException) -> bool:
-            if isinstance(error, RateLimitedError):
-                return True
-            if isinstance(
-                error, UnexpectedResponseError
-            ):  # the API answered: what is wrong with it does not pass in seconds
-                return False
-            return call.idempotent and isinstance(error, ApiframeError) and error.transient
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            return retry_backoff(
-                state.attempt_number, getattr(_error_of(state), "retry_after", None)
-            )
-
-        def stop(state: tenacity.RetryCallState) -> bool:
-            return (
-                state.attempt_number > self.settings.max_retries
-                or _elapsed(state) + state.upcoming_sleep > MAX_RETRY_SECONDS
-            )
-
-        def report(state: tenacity.RetryCallState) -> None:
-            tries = f"try {state.attempt_number} of {self.settings.max_retries + 1}"
-            log.warning(
-                "%s; repeating in %.1f s (%s)",
-                str(_error_of(state)).rstrip("."),
-                state.upcoming_sleep,
-                tries,
-            )
-
-        def give_up(state: tenacity.RetryCallState) -> None:
-            error = _error_of(state)
-            tries = (
-                "once"
-                if state.attempt_number == 1
-                else f"{state.attempt_number} times in {_elapsed(state):.0f} s"
-            )
-            why = ""
-            if state.attempt_number <= self.settings.max_retries:
-                why = f"; a pause of {state.upcoming_sleep:.0f} s more would exceed its budget of {MAX_RETRY_SECONDS:g} s"
-            perhaps = ""
-            if call.request.method == "POST" and not isinstance(error, RateLimitedError):
-                perhaps = " It may have been accepted and paid for all the same: the same idempotency key finds it, within 24 hours."
-            raise error.adding(f"Tried {tries}{why}.{perhaps}")
-
-        return {
-            "before_sleep": report,
-            "retry": tenacity.retry_if_exception(may_repeat),
-            "wait": pause,
-            "stop": stop,
-            "retry_error_callback": give_up,
-        }
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.idempotency_key is not None:
+            headers[IDEMPOTENCY_HEADER] = self.idempotency_key
+        return headers
 
 
-def _error_of(state: tenacity.RetryCallState) -> ApiframeError:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, ApiframeError), "tenacity asks after errors that may be repeated"
-    return error
+Endpoint = Generator[Call[Any], Any, T]
 
 
-def _elapsed(state: tenacity.RetryCallState) -> float:
-    # Pauses count in full even where a test lets none of them happen.
-    return max(state.seconds_since_start or 0.0, state.idle_for)
+def _send(call: Call[M]) -> Endpoint[M]:
+    """Have the driver send *call*, and return the model that it makes of the response."""
+    response: M = yield call
+    return response
 
 
-def retry_backoff(attempt: int, asked: float | None) -> float:
-    """Return how many seconds to wait after failed attempt number *attempt* (1, 2, ...).
+def generate(request: GenerateRequest, idempotency_key: str | None) -> Endpoint[JobAccepted]:
+    """``POST /v2/images/generate``. Costs credits when it is accepted.
 
-    Full jitter below a doubling bound, but at least what the API *asked* for (at most 5 minutes of
-    it).
+    Refused for its spelling alone, the request is submitted once more in the API's other one.
+
+    :param idempotency_key: 1-255 ASCII characters; a repeat within 24 h returns the first job and
+        costs nothing.
+    :raises InvalidRequestError: if the key is something else.
     """
-    backoff = random.uniform(0, min(BACKOFF_CAP, BACKOFF_START * 2 ** (attempt - 1)))
-    return max(backoff, min(asked or 0.0, RETRY_AFTER_CAP))
+    if idempotency_key is not None:
+        _check_idempotency_key(idempotency_key)
+    body = request.to_payload()
+    try:
+        return (yield from _submit(body, idempotency_key))
+    except (InvalidRequestError, ConflictError) as error:
+        for other in _alternative_spellings(body, error, idempotency_key):
+            with suppress(InvalidRequestError, ConflictError):
+                return (yield from _submit(other, idempotency_key))
+        raise
+
+
+def _submit(body: Mapping[str, Any], idempotency_key: str | None) -> Endpoint[JobAccepted]:
+    path = "/v2/images/generate"
+    return _send(Call(path, JobAccepted, body=body, idempotency_key=idempotency_key))
+
+
+def _check_idempotency_key(key: str) -> None:
+    fits = 0 < len(key) <= IDEMPOTENCY_KEY_MAX_LENGTH and key.isascii() and key.isprintable()
+    if not fits or key != key.strip():  # a header's outer white space is lost on the way
+        allowed = f"must be 1 to {IDEMPOTENCY_KEY_MAX_LENGTH} printable ASCII characters"
+        raise InvalidRequestError(f"idempotency_key={key!r}: {allowed}")
+
+
+def _alternative_spellings(
+    body: Mapping[str, Any], error: InvalidRequestError | ConflictError, idempotency_key: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield *body* in the other spelling (see ``params/flux.py``), where the API may want that one.
+
+    The idempotency key stays the same in all of them: a refused request created nothing, and a key
+    makes one job.
+    """
+    refused: list[list[str]] = []
+    if isinstance(error, ConflictError):
+        # An earlier call may have made the key's job in the other spelling. Which of the two was
+        # refused then is not known, so each is tried.
+        either = [["aspect_ratio", "resolution"], ["aspect_ratio"], ["resolution"]]
+        refused = either if idempotency_key else []
+    elif all(name.startswith("fluxParams.") for name in error.fields):
+        refused = [[name.removeprefix("fluxParams.") for name in error.fields]]
+    for names in refused:
+        params = respell(body.get("fluxParams", {}), names, model=body["model"])
+        if params is not None:
+            log.info(
+                "The API refused a spelling (%s); submitting once more in the other",
+                ", ".join(names),
+            )
+            yield {**body, "fluxParams": params}
+
+
+def get_job(job_id: str) -> Endpoint[Job]:
+    """``GET /v2/jobs/{id}``.
+
+    :raises InvalidRequestError: if *job_id* is not text or is blank.
+    """
+    job_id = check_job_id(job_id)
+    return _send(Call(f"/v2/jobs/{quote(job_id, safe='')}", Job, job_id=job_id))
+
+
+def list_jobs(
+    *,
+    limit: int = 20,
+    cursor: str | None = None,
+    status: str | None = None,
+    model: str | None = None,
+    scope: str | None = None,
+) -> Endpoint[JobPage]:
+    """``GET /v2/jobs``: one page, newest first.
+
+    :param limit: jobs per page, 1-100.
+    :param cursor: ``next_cursor`` of the page before.
+    :param status: only jobs in this state: QUEUED, PROCESSING, COMPLETED, FAILED or CANCELLED.
+    :param model: only jobs of this model.
+    :param scope: "user" (the API's default), or "team", which only a team's admins may ask for.
+    """
+    query = {"limit": limit, "cursor": cursor, "status": status, "model": model, "scope": scope}
+    return _send(Call("/v2/jobs", JobPage, query=query))
+
+
+def get_account() -> Endpoint[Account]:
+    """``GET /v2/me``: user, team and credits left. Free; the cheapest test of a key."""
+    return _send(Call("/v2/me", Account))
+
+
+def list_models(modality: str | None = "image") -> Endpoint[list[ModelInfo]]:
+    """``GET /v2/models``: the vendor's curated catalogue, with price ranges.
+
+    :param modality: "image", "video" or "music"; None for all.
+    """
+    catalogue = yield from _send(Call("/v2/models", ModelList, query={"modality": modality}))
+    return catalogue.models

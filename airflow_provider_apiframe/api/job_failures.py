@@ -29,39 +29,44 @@ class FailureRule:
     advice: str
 
 
-_INPUT = r"(prompt|input|image|file|url|parameter|argument|value|aspect|ratio|resolution|size|width|height|format|seed)"
+_INPUT = (
+    r"(prompt|input|image|file|url|parameter|argument|value|aspect|ratio|resolution|size|width|height"
+    r"|format|seed)"
+)
 
 FAILURES = (
     FailureRule(
         "no_capacity",
-        r"capacity|overload|unavailable|temporar|time[ds]?[ -]?out|(try again|retry) later|rate.?limit|too many requests|throttl",
+        r"capacity|overload|unavailable|temporar|time[ds]?[ -]?out|(try again|retry) later"
+        r"|rate.?limit|too many requests|throttl",
         transient=True,
-        advice="A retry of the task that submitted it makes a new one.",
+        advice="Submit it again.",
     ),
     FailureRule(
         "refused_content",
-        r"\bmoderated|flagged|nsfw|sensitive|prohibited|inappropriate|violat|content.polic|image filter|copyright"
-        r"|(prompt|content|image) (was |is |has been )?(denied|blocked|rejected|refused|not allowed)",
+        r"\bmoderated|flagged|nsfw|sensitive|prohibited|inappropriate|violat|content.polic"
+        r"|image filter|copyright"
+        r"|(prompt|content|image) (was |is |has been )?"
+        r"(denied|blocked|rejected|refused|not allowed)",
         transient=False,
         advice="It will be refused again: change the prompt or the input images.",
     ),
     FailureRule(
         "invalid_request",
-        rf"\b(invalid|unsupported) ([\w-]+ )?{_INPUT}|{_INPUT}\b.* (too (large|small|long|many)|not supported|must be|corrupt)"
+        rf"\b(invalid|unsupported) ([\w-]+ )?{_INPUT}"
+        rf"|{_INPUT}\b.* (too (large|small|long|many)|not supported|must be|corrupt)"
         r"|(cannot|could not|failed to|unable to) (decode|identify) .*(image|file)",
         transient=False,
         advice="It will fail again: change the parameters or the input images.",
     ),
 )
 
-UNKNOWN_FAILURE = FailureRule(
-    "unknown", "", transient=True, advice="A retry of the task that submitted it makes a new one."
-)
+UNKNOWN_FAILURE = FailureRule("unknown", "", transient=True, advice="Submit it again.")
 
 
 def classify_failure(text: str | None) -> FailureRule:
-    """Return the first row whose pattern is in the vendor's *text*; ``UNKNOWN_FAILURE`` when none is."""
-    return next(
-        (rule for rule in FAILURES if text and re.search(rule.pattern, text, re.IGNORECASE)),
-        UNKNOWN_FAILURE,
-    )
+    """Return the first row whose pattern is in the vendor's *text*, else ``UNKNOWN_FAILURE``."""
+    for rule in FAILURES:
+        if text and re.search(rule.pattern, text, re.IGNORECASE):
+            return rule
+    return UNKNOWN_FAILURE

@@ -6,7 +6,7 @@ the API grows and a paid image must not be lost to a strict reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
@@ -28,18 +27,19 @@ from airflow_provider_apiframe.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, classify_failure
+from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.api.validation import truncated_repr
 
 
 class _Response(BaseModel):
-    """What the API answers: camelCase keys, unknown ones ignored."""
+    """What the API returns: camelCase keys, unknown ones ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
     )
 
 
-def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+def _or_none(value: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(value)
     except ValidationError:
@@ -50,15 +50,22 @@ _NonEmpty = Annotated[str, Field(min_length=1)]
 _Status = Annotated[
     str, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 ]
-# Optional parts never make a whole answer unreadable: text in another form is kept as text, a
+# Optional parts never make a whole response unreadable: text in another form is kept as text, a
 # number that is none is None.
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
 _Flag = Annotated[bool | None, WrapValidator(_or_none)]
+# A price that is negative, or no number at all (JSON readers take NaN), is no price.
+_Price = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, WrapValidator(_or_none)
+]
 
 
 class JobAccepted(_Response):
-    """The answer to a submit: the job's id and its status, usually "QUEUED"; a repeat may give a later one."""
+    """The response to a submit: the job's id and its status.
+
+    The status is usually "QUEUED"; a repeated submit may return a later one.
+    """
 
     job_id: _NonEmpty
     status: Annotated[_Status, BeforeValidator(lambda value: value or "QUEUED")] = "QUEUED"
@@ -85,23 +92,23 @@ class Job(_Response):
     expired: _Flag = None
 
     @property
-    def dead(self) -> bool:
+    def is_failed(self) -> bool:
         """Whether it ended without an image: FAILED or CANCELLED."""
         return self.status in ("FAILED", "CANCELLED")
 
     @property
-    def finished(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether the status is COMPLETED, FAILED or CANCELLED."""
-        return self.status == "COMPLETED" or self.dead
+        return self.status == "COMPLETED" or self.is_failed
 
     @property
     def created(self) -> datetime | None:
-        """When the API says that it was created; None when it does not say, or says it without a time zone."""
+        """When it was created by the API's clock; None if not said, or said without a time zone."""
         return _parse_datetime(self.created_at)
 
     @property
     def completed(self) -> datetime | None:
-        """When the API says that it ended, in whatever state; None when it does not say, or says it without a time zone."""
+        """When it ended by the API's clock; None if not said, or said without a time zone."""
         return _parse_datetime(self.completed_at)
 
     @property
@@ -111,7 +118,7 @@ class Job(_Response):
         return prompt if isinstance(prompt, str) else None
 
     def with_prompt(self, prompt: str | None) -> Job:
-        """Return this job with *prompt*, where the answer did not say it and the caller knows it."""
+        """Return this job with *prompt*, where the response left it out and the caller knows it."""
         if prompt is None or self.prompt is not None:
             return self
         given = self.input if isinstance(self.input, Mapping) else {}
@@ -125,31 +132,32 @@ class Job(_Response):
     def raise_for_status(self) -> Job:
         """Return this job if it is COMPLETED with at least one image.
 
-        :raises JobFailedError: FAILED, with the vendor's text and what to do (see
-            ``job_failures.py``).
+        :raises JobFailedError: FAILED, with the vendor's text and whether submitting it again can
+            help (see ``job_failures.py``).
         :raises JobCancelledError: CANCELLED.
         :raises UnexpectedResponseError: COMPLETED without a recognisable link; keeps the raw
             result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason, rule = self.error or "the API gave no reason", classify_failure(self.error)
+            reason = without_keys(self.error or "the API gave no reason").rstrip(".")
+            rule = classify_failure(self.error)
             raise JobFailedError(
-                f"Apiframe job {self.id} FAILED: {reason.rstrip('.')}{self._charge()}. {rule.advice}",
+                f"The job FAILED: {reason}{self._charge()}. {rule.advice}",
                 job_id=self.id,
                 kind=rule.kind,
                 transient=rule.transient,
             )
         if self.status == "CANCELLED":
-            reason = f" ({self.error})" if self.error else ""
+            reason = f" ({without_keys(self.error)})" if self.error else ""
             raise JobCancelledError(
-                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
+                f"The job was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
                 job_id=self.id,
             )
         if not self.image_urls:
-            raw = truncated_repr(self.result, 2000)
+            raw = without_keys(truncated_repr(self.result, 2000))
             raise UnexpectedResponseError(
-                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an image: {raw}. "
-                f"It was paid for: keep the job id and ask Apiframe's support.",
+                f"The job is {self.status}, but its result holds no link to an image. It was paid "
+                f"for: keep the job id and ask Apiframe's support. The result: {raw}",
                 raw=raw,
                 job_id=self.id,
             )
@@ -167,27 +175,31 @@ def _parse_datetime(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _find_urls(result: Any) -> list[str]:
-    """Find links in any of the forms seen: a bare URL, a list, {"images": [...]}, or a key with one URL."""
+def _find_urls(result: Any, depth: int = 4) -> list[str]:
+    """Find links in any form seen: a URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
         return [result] if result.startswith(("https://", "http://")) else []
+    if depth == 0:  # no form seen is nested as deeply
+        return []
     if isinstance(result, list):
-        return [url for item in result for url in _find_urls(item)]
+        return [url for item in result for url in _find_urls(item, depth - 1)]
     if isinstance(result, Mapping):
         for key in ("images", "image", "imageUrl", "image_url", "url"):
-            if urls := _find_urls(result.get(key)):
+            if urls := _find_urls(result.get(key), depth - 1):
                 return urls
     return []
 
 
-def _skip_unreadable(jobs: Any) -> Any:
-    if not isinstance(jobs, list):
-        return jobs
-    return [
-        read
-        for job in jobs
-        if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None
-    ]
+def _skip_unreadable(model: type[_Response]) -> Callable[[Any], Any]:
+    """Return a validator of lists that leaves out what cannot be read: it hides no other."""
+
+    def validate(items: Any) -> Any:
+        if not isinstance(items, list):
+            return items
+        read = (_or_none(item, model.model_validate) for item in items)
+        return [item for item in read if item is not None]
+
+    return validate
 
 
 class JobPage(_Response):
@@ -196,7 +208,7 @@ class JobPage(_Response):
     A job that cannot be read is left out: it must not hide the others.
     """
 
-    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable)]
+    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable(Job))]
     next_cursor: _Text = None
     has_more: _Flag = None
 
@@ -217,7 +229,7 @@ class User(_Response):
 
 
 class Account(_Response):
-    """Who asks: the answer of ``GET /v2/me``, which is free."""
+    """Who asks: the response of ``GET /v2/me``, which is free."""
 
     user: User | None = None
     team: Team | None = None
@@ -248,12 +260,12 @@ class ModelInfo(_Response):
     label: _Text = None
     modality: _Text = None
     description: _Text = None
-    cost_min: _Number = None
-    cost_max: _Number = None
+    cost_min: _Price = None
+    cost_max: _Price = None
     pricing_mode: _Text = None
 
 
 class ModelList(_Response):
-    """The answer of ``GET /v2/models``."""
+    """The response of ``GET /v2/models``."""
 
-    models: list[ModelInfo]
+    models: Annotated[list[ModelInfo], BeforeValidator(_skip_unreadable(ModelInfo))]

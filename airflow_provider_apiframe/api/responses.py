@@ -1,4 +1,4 @@
-"""What an HTTP answer means: a value, or one error of the tree with a next step for the reader."""
+"""What an HTTP response means: a value, or one error of the tree."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from airflow_provider_apiframe.api.endpoints import Call
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
     AuthenticationError,
     BlockedByProxyError,
     ConflictError,
+    ConnectionFailedError,
     InsufficientCreditsError,
     InvalidRequestError,
     NotFoundError,
@@ -28,129 +30,218 @@ from airflow_provider_apiframe.api.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
-from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.settings import ClientSettings, without_keys
 
 M = TypeVar("M", bound=BaseModel)
 
-RAW_LENGTH = 2000  # characters of an unusable answer that are kept
-SAID_LENGTH = 300  # characters of an error answer that are shown
+RAW_LENGTH = 2000  # characters of an unexpected response that are kept
+SHOWN_LENGTH = 300  # characters of an error response that are shown
 
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer. ``headers`` ignores case, as both HTTP libraries give it.
+    """One HTTP response. ``headers`` ignores case, as both HTTP libraries give it.
 
-    Its ``repr`` shows the status only: the rest may echo the API key, and Airflow may log
-    tracebacks with local variables.
+    Its ``repr`` shows the status only: the rest may echo the API key, and a traceback may be logged
+    with its local variables.
     """
 
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
 
+    @property
+    def text(self) -> str:
+        """The content as text."""
+        return self.content.decode("utf-8", "replace")
 
-def parse_response(
-    model: type[M],
-    target: str,
-    response: Response,
-    settings: ClientSettings,
-    *,
-    idempotent: bool = True,
-) -> M:
-    """Return the answer as *model*.
+    @property
+    def shown(self) -> str:
+        """The first 2,000 characters, for people: without anything that looks like an API key."""
+        return without_keys(self.text)[:RAW_LENGTH]
 
-    :param target: method and path of the request, for error texts, e.g. "GET /v2/me".
-    :param idempotent: whether sending the request again does no more than sending it once.
+    @property
+    def request_id(self) -> str | None:
+        """The vendor's id of the request, for their support."""
+        request_id = self.headers.get("x-request-id")
+        return without_keys(request_id[:SHOWN_LENGTH]) if request_id else None
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the content if it is a JSON object, else an empty one."""
+        try:
+            content = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def parse_response(call: Call[M], response: Response, settings: ClientSettings) -> M:
+    """Return the call's model from its response.
+
     :raises ApiframeError: the one that fits the status, or UnexpectedResponseError if a 2xx does
         not hold what it should.
     """
-    # First of all: what the API echoes must reach neither a text nor a value.
-    response = replace(
-        response, content=settings.redact(response.content.decode("utf-8", "replace")).encode()
-    )
+    # First of all: an echo of the connection's key must reach neither a text nor a value. What only
+    # looks like a key stays in values: it may be part of a link or a prompt.
+    own_key_hidden = response.text.replace(settings.api_key, "***")
+    response = replace(response, content=own_key_hidden.encode())
     if not 200 <= response.status_code < 300:
-        raise error_from_response(target, response, settings)
-    try:
-        # Not pydantic's own JSON reader: it refuses a whole answer for half a character in an
-        # echoed prompt.
-        return model.model_validate(json.loads(response.content))
-    except ValidationError as invalid:
-        problem = invalid.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        error = _unusable(
-            target, response, f"{where}: {problem['msg']}" if where else problem["msg"], idempotent
-        )
-    except ValueError:
-        error = _unusable(target, response, "it is not JSON", idempotent)
-    raise error  # out here, where the ValidationError and what it quotes of the answer are gone
+        error: ApiframeError = error_from_response(call, response, settings)
+    else:
+        try:
+            # Not pydantic's own JSON reader: it refuses a whole response for half a character in an
+            # echoed prompt.
+            return call.model.model_validate(json.loads(response.content))
+        except ValidationError as invalid:
+            problem = invalid.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            problem_text = f"{where}: {problem['msg']}" if where else problem["msg"]
+            error = unexpected_response(call, problem_text, response)
+        except (ValueError, RecursionError):
+            error = unexpected_response(call, "it is not JSON", response)
+    error.job_id = call.job_id or error.job_id
+    error.request_id = settings.redact(error.request_id) if error.request_id else None
+    raise error  # out here, where the ValidationError and what it quotes of the response are gone
 
 
-def error_from_response(target: str, response: Response, settings: ClientSettings) -> ApiframeError:
-    """Return the error that an answer outside 2xx stands for. Its content is redacted already."""
-    answer = _json_object(response)
-    status, name = response.status_code, settings.name
-    request_id = response.headers.get("x-request-id")
-    context = f"{target} answered {status}: {_said(answer, response)}"
+def connection_error(
+    call: Call[Any], error: object, settings: ClientSettings, *, timed_out: bool
+) -> ConnectionFailedError:
+    """Return the error for a call without a response, from what the HTTP library raised."""
+    reason = (
+        f"none within {settings.timeout:g} s" if timed_out else f"{type(error).__name__}: {error}"
+    )
+    return ConnectionFailedError(
+        f"{call.target} got no response from {settings.base_url}: {settings.redact(reason)}",
+        job_id=call.job_id,
+    )
+
+
+def error_from_response(
+    call: Call[Any], response: Response, settings: ClientSettings
+) -> ApiframeError:
+    """Return the error that a response outside 2xx stands for: the reason, what to do, the rest."""
+    status, name, request_id = response.status_code, settings.name, response.request_id
+    context = f"{call.target} returned {status}: {_message(response)}"
     context = settings.redact(f"{context} (request id {request_id})" if request_id else context)
-
     if status == 400:
-        return _invalid_request(context, answer, request_id)
+        return _invalid_request(context, response)
     if status == 402:
-        required, available = _count(answer, "creditsRequired"), _count(answer, "creditsAvailable")
-        return InsufficientCreditsError(
-            f"Not enough credits: the job costs {_or_unknown(required)}, the team of {name} has {_or_unknown(available)}. "
-            f"{context}. Nothing was paid. Buy credits at console.apiframe.ai.",
-            required=required,
-            available=available,
-            request_id=request_id,
-        )
+        return _insufficient_credits(context, response, name)
     if status == 429:
         wait = retry_after(response.headers)
         return RateLimitedError(
-            f"Apiframe's rate limit is reached. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe's rate limit is reached.{_asks_to_wait(wait)} {context}.",
             retry_after=wait,
             request_id=request_id,
         )
     if status == 408 or status >= 500:
         wait = retry_after(response.headers)
         return ServiceUnavailableError(
-            f"Apiframe is not available. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe is not available.{_asks_to_wait(wait)} {context}.",
             status_code=status,
             retry_after=wait,
             request_id=request_id,
         )
-
-    kind: type[ApiframeError] = RequestRefusedError
-    text = f"{context}."
-    if status == 401:
-        kind = AuthenticationError
-        text = f"Apiframe rejected the API key of {name}. {context}. Put a valid key from console.apiframe.ai into its password."
-    elif status == 403 and answer is None:
-        kind = BlockedByProxyError
-        text = (
-            f"The proxy in front of Apiframe refused this client, not the API key. {context}. Check whether something between "
-            "Airflow and Apiframe changes the User-Agent or blocks this address."
-        )
-    elif status == 403:
-        kind = PermissionDeniedError
-        text = f"The API key of {name} is inactive or may not do this. {context}. Look at it in console.apiframe.ai."
-    elif status == 404:
-        kind = NotFoundError
-        text = f"{context}. It does not exist, or it belongs to another user: use the key of the user that submitted it."
-    elif status == 409:
-        kind = ConflictError
-        text = (
-            f"The idempotency key was already used with another request. {context}. Nothing was submitted under another key, for "
-            "the job of the first request is paid for: look for it at console.apiframe.ai."
-        )
-    elif 300 <= status < 400:
-        host = _host(response.headers.get("location", "")) or "another place"
-        text = f"{context}. It is a redirect to {host}; it is not followed, for the API key must not travel there."
+    kind, reason = _refusal(response, name)
+    text = f"{reason} {context}." if reason else f"{context}."
     return kind(text, status_code=status, request_id=request_id)
 
 
+def _refusal(response: Response, name: str) -> tuple[type[ApiframeError], str]:
+    """Return the class and the reason for a status that says no and carries nothing more."""
+    status = response.status_code
+    if status == 401:
+        return AuthenticationError, (
+            f"Apiframe rejected the API key of {name}. Use a valid key from console.apiframe.ai."
+        )
+    if status == 403 and not response.json_object():  # the API itself writes JSON
+        return BlockedByProxyError, (
+            "The proxy in front of Apiframe refused this client, not the API key. Check whether "
+            "something on the way changes the User-Agent or blocks this address."
+        )
+    if status == 403:
+        return PermissionDeniedError, (
+            f"The API key of {name} is inactive or may not do this. "
+            "Look at it in console.apiframe.ai."
+        )
+    if status == 404:
+        return NotFoundError, (
+            "It does not exist, or it belongs to another user: use the key of the user that "
+            "submitted it."
+        )
+    if status == 409:
+        return ConflictError, (
+            "The idempotency key was already used with another request. Nothing was submitted "
+            "under another key, for the job of the first request is paid for: look for it at "
+            "console.apiframe.ai."
+        )
+    if 300 <= status < 400:
+        host = _host(response.headers.get("location", "")) or "another place"
+        return RequestRefusedError, (
+            f"A redirect to {host} is not followed, for the API key must not travel there."
+        )
+    return RequestRefusedError, ""
+
+
+def _insufficient_credits(context: str, response: Response, name: str) -> InsufficientCreditsError:
+    required = _count(response, "creditsRequired")
+    available = _count(response, "creditsAvailable")
+    return InsufficientCreditsError(
+        f"Not enough credits: the job costs {_or_unknown(required)}, the team of {name} has "
+        f"{_or_unknown(available)}. Nothing was paid. Buy credits at console.apiframe.ai. "
+        f"{context}.",
+        required=required,
+        available=available,
+        request_id=response.request_id,
+    )
+
+
+def _invalid_request(context: str, response: Response) -> InvalidRequestError:
+    details = response.json_object().get("details")
+    details = details if isinstance(details, Mapping) else {}
+    fields = {without_keys(str(name)): _texts(reasons) for name, reasons in details.items()}
+    named = "".join(f" {name}: {', '.join(reasons)}." for name, reasons in fields.items())
+    hint = " If the request looks right, the API key may be one of Apiframe's older API version 1."
+    return InvalidRequestError(
+        f"Apiframe refused the request; nothing was paid.{named or hint} {context}.",
+        fields=fields,
+        status_code=400,
+        request_id=response.request_id,
+    )
+
+
+def unexpected_response(
+    call: Call[Any], problem: str, response: Response | None = None
+) -> UnexpectedResponseError:
+    """Return the error for a response that is not what the API promises.
+
+    :param response: where it is whole.
+    """
+    raw = response.shown if response else ""
+    returned = f"{response.status_code} with an" if response else "an"
+    perhaps_paid = (
+        " The job may exist and be paid for: look at console.apiframe.ai before submitting it "
+        "under another key."
+    )
+    content = response.json_object() if response else {}
+    job_id = content.get("jobId") or content.get("id")
+    return UnexpectedResponseError(
+        f"{call.target} returned {returned} unexpected response ({problem})."
+        f"{perhaps_paid if call.method == 'POST' else ''}{f' It was: {raw!r}' if response else ''}",
+        raw=raw,
+        transient=call.idempotent,
+        job_id=call.job_id or (job_id if isinstance(job_id, str) else None),
+        status_code=response.status_code if response else None,
+        request_id=response.request_id if response else None,
+    )
+
+
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, written as seconds or as an HTTP date; None without one."""
+    """Return the seconds that ``Retry-After`` asks for, written as seconds or as an HTTP date.
+
+    None where there is no such header.
+    """
     value = headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
@@ -162,63 +253,16 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _invalid_request(
-    context: str, answer: dict[str, Any] | None, request_id: str | None
-) -> InvalidRequestError:
-    details = (answer or {}).get("details")
-    fields = (
-        {str(name): _texts(why) for name, why in details.items()}
-        if isinstance(details, Mapping)
-        else {}
-    )
-    named = "".join(f" {name}: {', '.join(why)}." for name, why in fields.items())
-    hint = (
-        ""
-        if fields
-        else " If the request looks right, the API key may be one of Apiframe's older API version 1."
-    )
-    return InvalidRequestError(
-        f"{context}.{named} Nothing was paid.{hint}",
-        fields=fields,
-        status_code=400,
-        request_id=request_id,
-    )
-
-
-def _unusable(
-    target: str, response: Response, wrong: str, idempotent: bool
-) -> UnexpectedResponseError:
-    raw = response.content.decode("utf-8", "replace")[:RAW_LENGTH]
-    advice = " The job may exist and be paid for: look at console.apiframe.ai before submitting it under another key."
-    answer = _json_object(response) or {}
-    job_id = answer.get("jobId") or answer.get("id")
-    return UnexpectedResponseError(
-        f"{target} answered {response.status_code}, but the answer cannot be used ({wrong}): {raw!r}."
-        f"{advice if target.startswith('POST') else ''}",
-        raw=raw,
-        transient=idempotent,
-        job_id=job_id if isinstance(job_id, str) else None,
-        status_code=response.status_code,
-        request_id=response.headers.get("x-request-id"),
-    )
-
-
-def _json_object(response: Response) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(response.content)
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
-def _said(answer: dict[str, Any] | None, response: Response) -> str:
-    """Find the sentence in an error answer: ``error`` or ``message``, as text or inside an object, or the raw text cut short."""
-    for said in ((answer or {}).get("error"), (answer or {}).get("message")):
-        text = said.get("message") if isinstance(said, Mapping) else said
+def _message(response: Response) -> str:
+    """Find the sentence in an error response: its ``error`` or ``message``, else the raw text."""
+    content = response.json_object()
+    for message in (content.get("error"), content.get("message")):
+        text = message.get("message") if isinstance(message, Mapping) else message
         if isinstance(text, str) and text:
-            return text[:SAID_LENGTH]
-    raw = " ".join(re.sub(r"<[^>]*>", " ", response.content.decode("utf-8", "replace")).split())
-    return raw[:SAID_LENGTH] or "(empty answer)"
+            return text[:SHOWN_LENGTH]
+    # Cut before it is searched: an error page may be as long as a body may be.
+    raw = " ".join(re.sub(r"<[^<>]*>", " ", response.shown).split())
+    return raw[:SHOWN_LENGTH] or "(empty response)"
 
 
 def _host(url: str) -> str:
@@ -229,11 +273,12 @@ def _host(url: str) -> str:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    items = value if isinstance(value, list) else [value]
+    return [without_keys(str(item)) for item in items]
 
 
-def _count(answer: dict[str, Any] | None, key: str) -> int | None:
-    value = (answer or {}).get(key)
+def _count(response: Response, key: str) -> int | None:
+    value = response.json_object().get(key)
     return value if isinstance(value, int) else None
 
 

@@ -18,8 +18,9 @@ CREDITS_METRIC = "apiframe.credits_spent"
 def report_credits(
     job: Job, max_credits: float | None = None, *, counted_before: bool = False
 ) -> None:
-    """Count what a delivered image cost, and warn if that is more than it was allowed to. It is
-    paid, so it is delivered.
+    """Count what a delivered image cost, and warn if that is more than it was allowed to.
+
+    It is paid, so it is delivered all the same.
 
     :param counted_before: whether the same task delivered this image before.
     """

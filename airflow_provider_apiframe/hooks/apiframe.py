@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
 from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
 from airflow_provider_apiframe.hooks.connection import hiding_the_connection, settings_from
-from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
 
 if TYPE_CHECKING:
     import requests
@@ -56,12 +57,12 @@ class ApiframeHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's extra fields; Airflow 2.11 - 3.1 ask for them."""
+        """Return the form's extra fields; Airflow 2.11 - 3.1 call it."""
         return connection_form.connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which standard fields the form shows and how; Airflow 2.11 - 3.1 ask for it."""
+        """Return which standard fields the form shows and how; Airflow 2.11 - 3.1 call it."""
         return connection_form.ui_field_behaviour()
 
     @cached_property
@@ -112,23 +113,35 @@ class ApiframeHook(BaseHook):
         return self.client.session
 
     def generate_image(
-        self, request: GenerateRequest, idempotency_key: str | None = None
+        self,
+        request: GenerateRequest | None = None,
+        idempotency_key: str | None = None,
+        **arguments: Any,
     ) -> JobAccepted:
         """Submit one image. Costs credits when it is accepted.
 
-        :param request: from :meth:`GenerateRequest.parse`.
+        ``generate_image(prompt="a mug", flux_params={"seed": 7})``, or with a ready request.
+
+        :param request: from :meth:`.GenerateRequest.parse`; or leave it out and give its arguments
+            as keywords: *prompt*, *model*, *flux_params*, *webhook_url*, *webhook_events*.
         :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
-            gives the same job and costs nothing. Without one a random key is used, which covers the
-            repeats within this call only.
+            returns the same job and costs nothing. Without one a random key is used, which covers
+            the retries within this call only.
         :returns: the job's id and status.
+        :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
+        if request is None:
+            request = GenerateRequest.parse(**arguments)
+        elif arguments or not isinstance(request, GenerateRequest):
+            reason = "must be a GenerateRequest, or be left out and its arguments given as keywords"
+            raise InvalidRequestError(f"request={truncated_repr(request)}: {reason}")
         return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now, in whatever state.
 
         :param retry: retry after a transient error; False makes it one request, for callers that
-            ask again anyway.
+            poll again anyway.
         """
         return self.client.get_job(job_id, retry=retry)
 
@@ -167,32 +180,27 @@ class ApiframeHook(BaseHook):
             timeout=checked_seconds("timeout", timeout),
             poll_interval=checked_seconds("poll_interval", poll_interval),
         )
-        return self.client.wait_for_job(wait).raise_for_status()
+        return wait_for_job(self.client, wait).raise_for_status()
 
     def get_account(self) -> Account:
         """Return user, team and credits left. Free."""
         return self.client.get_account()
 
     def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
-        """Return the vendor's curated catalogue of *modality* "image", "video" or "music" (None: all), with price ranges."""
+        """Return the vendor's curated catalogue, with price ranges.
+
+        :param modality: "image", "video" or "music"; None for all.
+        """
         return self.client.list_models(modality)
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
-        """Fetch an image into *target*, a file or a folder: streamed, whole or not at all, never
-        with the API key.
+        """Fetch an image into *target*, a file or a folder.
+
+        Streamed, whole or not at all, never with the API key.
 
         :raises DownloadError: see :func:`airflow_provider_apiframe.api.download.download`.
         """
-        from airflow_provider_apiframe.api.download import download
-
-        settings = self.client.settings
-        return download(
-            url,
-            target,
-            timeout=settings.timeout,
-            max_retries=settings.max_retries,
-            verify=settings.verify,
-        )
+        return self.client.download(url, target)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the free ``GET /v2/me``: whether the key works, and e.g.

@@ -58,13 +58,9 @@ class ApiframeRetryPolicy(RetryPolicy):
         else:
             return RetryDecision.default()
         retries = (context["task"].retries or 0) if context else max_tries
-        failed = (
-            try_number - max(0, max_tries - retries) - 1
-        )  # tries since the last clear, before this one
+        failed = try_number - max(0, max_tries - retries) - 1  # since the last clear, before this
         least = max(asked, self.pause.total_seconds() * 2 ** min(failed, 16))
-        wait = timedelta(
-            seconds=round(min(least * random.uniform(1, 1.25), self.longest.total_seconds()))
-        )
-        return RetryDecision.retry(
-            wait, f"{type(exception).__name__}: the next try comes in {wait}"
-        )
+        seconds = min(least * random.uniform(1, 1.25), self.longest.total_seconds())
+        wait = timedelta(seconds=round(seconds))
+        reason = f"{type(exception).__name__}: the next try comes in {wait}"
+        return RetryDecision.retry(wait, reason)

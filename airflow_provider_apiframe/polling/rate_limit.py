@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 
-from airflow_provider_apiframe.api.endpoints import BACKOFF_CAP, RETRY_AFTER_CAP
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.retries import BACKOFF_CAP, RETRY_AFTER_CAP
 
 
 class RequestBudget:

@@ -64,11 +64,11 @@ class Walk:
     def took(self, page: JobPage) -> list[tuple[Watched, Job]]:
         """Return which jobs of *page* are waited for, and decide whether to go on."""
         self.pages += 1
-        shown = [job for job in page.jobs if job.finished or not self.completed_only]
+        shown = [job for job in page.jobs if job.is_terminal or not self.completed_only]
         seen = [
             (watched, job) for job in shown if (watched := self.unseen.pop(key_of(job.id), None))
         ]
-        self.finished += sum(job.finished for _, job in seen)
+        self.finished += sum(job.is_terminal for _, job in seen)
         self._in_vain = 0 if seen else self._in_vain + 1
         self.query["cursor"] = page.next_cursor
         self.over = not self.unseen or not self._goes_on(page)

@@ -204,7 +204,7 @@ class Schedule:
         return self._saw(watched, job, now) if watched else []
 
     def _saw(self, watched: Watched, job: Job, now: float) -> list[Outcome]:
-        if job.finished:
+        if job.is_terminal:
             self.durations.note(job)
             del self._watched[key_of(watched.job_id)]
             return [(wait, job) for wait in watched.waits]

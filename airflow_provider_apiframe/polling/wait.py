@@ -37,3 +37,26 @@ class Wait:
             "It keeps running and is paid for.",
             job_id=self.job_id,
         )
+
+
+def wait_for_job(client, wait, *, sleep=time.sleep, clock=time.time):  # type: ignore
+    """Placeholder until the polling room is merged."""
+    from airflow_provider_apiframe.api.errors import ApiframeError
+    from airflow_provider_apiframe.api.models import Job
+    from airflow_provider_apiframe.polling.rate_limit import Durations
+    from airflow_provider_apiframe.polling.schedule import Schedule
+
+    schedule = Schedule(durations=Durations())
+    schedule.add(wait, clock())
+    while True:
+        now = clock()
+        if (pause := schedule.next_look(now).at - now) > 0:
+            sleep(pause)
+        try:
+            ended = schedule.saw(wait.job_id, client.get_job(wait.job_id, retry=False), clock())
+        except ApiframeError as error:
+            ended = schedule.failed(wait.job_id, error, clock())
+        for _, outcome in ended:
+            if isinstance(outcome, Job):
+                return outcome
+            raise outcome

@@ -19,13 +19,17 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_apiframe.api.errors import ApiframeError, UnexpectedResponseError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import check_job_id
-from airflow_provider_apiframe.delivery.metrics import report_credits
-from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import errors_of_the_dag_file, is_templated
 from airflow_provider_apiframe.polling.wait import Wait
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError, job_from_event
+from airflow_provider_apiframe.triggers.job import (
+    ApiframeJobTrigger,
+    JobWaitError,
+    job_from_event,
+)
 from airflow_provider_apiframe.version_compat import push_multiple_outputs
 
 if TYPE_CHECKING:
@@ -36,16 +40,16 @@ class ApiframeJobSensor(BaseSensorOperator):
     """Wait until an Apiframe job is finished and return its images.
 
     Costs no credits, so retries are harmless. Works in all three ways a sensor can wait:
-    ``mode="poke"``, ``mode="reschedule"`` and ``deferrable=True``. One look at the job is one
-    request; an outage is waited out.
+    ``mode="poke"``, ``mode="reschedule"`` and ``deferrable=True``. A poke is one request; an outage
+    is ridden out.
 
     :param job_id: the job, e.g. ``submit.output["job_id"]`` of an operator with
         ``wait_for_completion=False``. Templated.
     :param apiframe_conn_id: id of the Airflow connection; a key of the user that submitted the job.
         Templated.
-    :param deferrable: wait on the triggerer, without holding a worker slot. Default: ``[operators]
-        default_deferrable``.
-    :param poke_interval: seconds between two looks, default 5.
+    :param deferrable: wait on the triggerer, without holding a worker slot. Default:
+        ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two pokes, default 5.
     :param timeout: seconds until the sensor gives up, default 600. The job goes on.
     :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
         is an XCom of its own as well.
@@ -84,58 +88,68 @@ class ApiframeJobSensor(BaseSensorOperator):
         return ApiframeHook(self.apiframe_conn_id)
 
     def execute(self, context: Context) -> Any:
-        """Look once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
+        """Poke once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
         if not self.deferrable:
             return push_multiple_outputs(super().execute(context), self, context)
-        with self._skipping_if_soft():
-            job = self._look()
-            if job and job.finished:
-                return push_multiple_outputs(self._delivered(job), self, context)
+        with self._skip_if_soft():
+            job = self._poll()
+            if job and job.is_terminal:
+                return push_multiple_outputs(self._deliver(job), self, context)
             wait = Wait.starting_now(
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
-        trigger = ApiframeJobTrigger.of(
-            wait, self.apiframe_conn_id, prompt=job.prompt if job else None
-        )
+        prompt = job.prompt if job else None
+        trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, prompt=prompt)
         return self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the job once."""
-        job = self._look()
-        if job and job.finished:
-            return PokeReturnValue(is_done=True, xcom_value=self._delivered(job))
+        """Poll the job once."""
+        job = self._poll()
+        if job and job.is_terminal:
+            return PokeReturnValue(is_done=True, xcom_value=self._deliver(job))
         return PokeReturnValue(is_done=False)
-
-    def _look(self) -> Job | None:
-        """Return the job as it is now, None where an outage hides it. One request."""
-        try:
-            job = self.hook.get_job(self.job_id, retry=False)
-        except UnexpectedResponseError:
-            raise  # a proxy's page in place of an answer: worth one of the task's retries, which cost nothing
-        except ApiframeError as error:
-            if not error.transient:
-                with fail_without_retry():
-                    raise
-            self.log.warning("Job %s could not be read, asking again: %s", self.job_id, error)
-            return None
-        self.log.info("Job %s is %s", job.id, job.status)
-        return job
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None
     ) -> ImageJobResult:
         """Resume after the trigger fired."""
-        with self._skipping_if_soft(), fail_without_retry():
+        with self._skip_if_soft(), fail_without_retry():
             try:
-                return push_multiple_outputs(self._delivered(job_from_event(event)), self, context)
+                job = job_from_event(event)
             except JobWaitError as error:
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None
                 raise
+            return push_multiple_outputs(self._deliver(job), self, context)
+
+    def _poll(self) -> Job | None:
+        """Return the job as it is now, None where an outage hides it. One request."""
+        try:
+            job = self.hook.get_job(self.job_id, retry=False)
+        except UnexpectedResponseError:
+            # A proxy's page in place of a response: worth one of the task's retries, which cost
+            # nothing.
+            raise
+        except ApiframeError as error:
+            if not error.transient:
+                with fail_without_retry():
+                    raise
+            self.log.warning("Job %s could not be read, polling again: %s", self.job_id, error)
+            return None
+        self.log.info("Job %s is %s", job.id, job.status)
+        return job
+
+    def _deliver(self, job: Job) -> ImageJobResult:
+        # A retry of the sensor cannot mend a job that failed: only the task that submitted it can.
+        with fail_without_retry(include_transient=True):
+            return deliver(job)
 
     @contextmanager
-    def _skipping_if_soft(self) -> Iterator[None]:
-        """Do for the deferred wait what Airflow does for the others with ``soft_fail=True`` or ``never_fail=True``."""
+    def _skip_if_soft(self) -> Iterator[None]:
+        """Do for the deferred wait what Airflow does for the other modes.
+
+        That is to skip the task with ``soft_fail=True`` or ``never_fail=True``.
+        """
         try:
             yield
         except Exception as error:
@@ -145,9 +159,3 @@ class ApiframeJobSensor(BaseSensorOperator):
             if soft or getattr(self, "never_fail", False):
                 raise AirflowSkipException(str(error)) from error
             raise
-
-    def _delivered(self, job: Job) -> ImageJobResult:
-        with fail_without_retry(include_transient=True):
-            result = build_result(job.raise_for_status())
-        report_credits(job)
-        return result

@@ -1,4 +1,4 @@
-"""What an image may cost: asked before it is paid, told after, and counted."""
+"""What an image may cost, asked before it is paid."""
 
 from __future__ import annotations
 
@@ -35,18 +35,19 @@ def check_budget(hook: ApiframeHook, model: str, max_credits: float, *, first_tr
     )
     if price is None:
         raise BudgetExceededError(
-            f"Apiframe's catalogue does not say what an image with model {model!r} may cost, so {limit} cannot be kept. "
-            f"{nothing} Choose a model of the catalogue (ApiframeHook().list_models()), or leave max_credits out."
+            f"Apiframe's catalogue does not say what an image with model {model!r} may cost, so "
+            f"{limit} cannot be kept. {nothing} Choose a model of the catalogue "
+            "(ApiframeHook().list_models()), or leave max_credits out."
         )
     if price > max_credits:
         raise BudgetExceededError(
-            f"An image with model {model!r} may cost {price:g} credits, more than {limit}. {nothing} "
-            "Raise max_credits or choose a cheaper model."
+            f"An image with model {model!r} may cost {price:g} credits, more than {limit}. "
+            f"{nothing} Raise max_credits or choose a cheaper model."
         )
     team = hook.get_account().team if first_try else None
     if team and team.credits is not None and team.credits < price:
         raise BudgetExceededError(
-            f"An image with model {model!r} may cost {price:g} credits, the team has {team.credits:g}. {nothing} "
-            "Buy credits at console.apiframe.ai."
+            f"An image with model {model!r} may cost {price:g} credits, the team has "
+            f"{team.credits:g}. {nothing} Buy credits at console.apiframe.ai."
         )
     log.info("An image with model %s may cost %g credits, within %s", model, price, limit)

@@ -29,17 +29,18 @@ WATCHER = "airflow_provider_apiframe.polling.watcher"
 
 
 class ApiframeJobTrigger(BaseTrigger):
-    """Fires once, when the job is finished, the deadline has passed, or asking again cannot help.
+    """Fires once: when the job is finished, or the deadline has passed.
 
-    All triggers of an account in a triggerer share one loop that looks at their jobs
-    (``watcher.py``). The event holds all that a resuming task needs; :func:`job_from_event` reads
-    it. The trigger's row in the database holds JSON scalars and no secret.
+    All triggers of an account in a triggerer share one loop that polls their jobs
+    (``polling/watcher.py``). The event holds all that a resuming task needs;
+    :func:`job_from_event` reads it. The trigger's row in the database holds JSON scalars and no
+    secret.
 
     :param job_id: the job.
     :param apiframe_conn_id: id of the Airflow connection.
     :param deadline: seconds since the epoch; absolute, so that a restarted triggerer neither
         extends nor loses it.
-    :param poll_interval: seconds between two looks at the job.
+    :param poll_interval: seconds between two polls of the job.
     :param reused: whether an earlier try of the task submitted the job; passed on to the event.
     :param prompt: what the job was submitted with, where it is known; passed on with the job, for
         the list of jobs leaves it out.
@@ -86,33 +87,25 @@ class ApiframeJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and yield the one event."""
         try:
-            job = await self._finished_job()
-            finished = {
-                "status": "finished",
-                "job": job.model_dump(mode="json"),
-                "reused": self.reused,
-            }
+            job = await self._terminal_job()
         except JobTimeoutError as error:
-            yield TriggerEvent(
-                {"status": "timeout", "message": f"{error} {collect_hint(self.job_id)}"}
-            )
+            message = f"{error} {collect_hint(self.job_id)}"
+            yield TriggerEvent({"status": "timeout", "message": message})
         except ApiframeError as error:
             yield self._failed(f"{error}", retry=error.transient)
-        except (
-            Exception
-        ) as error:  # a trigger that crashes would leave the task without the job's id
+        except Exception as error:
+            # A trigger that crashes would leave the task without the job's id.
             self.log.exception("Waiting for job %s broke", self.job_id)
             yield self._failed(f"{type(error).__name__}: {error}", retry=True)
         else:
-            yield TriggerEvent(finished)
+            document = job.model_dump(mode="json")
+            yield TriggerEvent({"status": "finished", "job": document, "reused": self.reused})
 
-    async def _finished_job(self) -> Job:
-        await asyncio.to_thread(
-            import_module, WATCHER
-        )  # reading it takes longer than an event loop may be blocked
-        from airflow_provider_apiframe.polling.watcher import (
-            JobWatcher,  # not at the top: DAG files import this module
-        )
+    async def _terminal_job(self) -> Job:
+        # DAG files import this module, and the watcher's takes longer to load than an event loop
+        # may be blocked.
+        await asyncio.to_thread(import_module, WATCHER)
+        from airflow_provider_apiframe.polling.watcher import JobWatcher
 
         hook = ApiframeHook(self.apiframe_conn_id)
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
@@ -128,13 +121,15 @@ class ApiframeJobTrigger(BaseTrigger):
         return job.with_prompt(self.prompt)
 
     async def on_kill(self) -> None:
-        """Say that the job goes on and how to collect it, after somebody cleared or marked the task. Airflow 3.3+ calls it."""
+        """Say that the job goes on and how to collect it.
+
+        Airflow 3.3+ calls it after somebody cleared or marked the task.
+        """
         self.log.warning(cannot_cancel_hint(self.job_id))
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
-        text = f"The triggerer could not wait for Apiframe job {self.job_id}: {without_keys(message).rstrip('.')}."
-        if still_running_hint(self.job_id) not in text:
-            text = f"{text} {still_running_hint(self.job_id)}"
+        reason = without_keys(message).rstrip(".")
+        text = f"Waiting on the triggerer broke: {reason}. {still_running_hint(self.job_id)}"
         return TriggerEvent({"status": "error", "message": text, "retry": retry})
 
 
@@ -161,9 +156,8 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
             return Job.model_validate(event.get("job"))
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    raise JobWaitError(
-        str(message), timed_out=timed_out, transient=timed_out or bool(event.get("retry"))
-    )
+    transient = timed_out or bool(event.get("retry"))
+    raise JobWaitError(str(message), timed_out=timed_out, transient=transient)
 
 
 def was_reused(event: Mapping[str, Any] | None) -> bool:

@@ -51,7 +51,7 @@ def test_lengths_are_spread_evenly():
     assert max(later - earlier for earlier, later in pairwise(seconds)) < 0.2
 
 
-def test_a_image_that_is_lost_or_comes_twice_is_noticed():
+def test_an_image_that_is_lost_or_comes_twice_is_noticed():
     assert Delivery.of(["a", "b"], ["b", "a"]).exact
     assert not Delivery.of(["a", "b"], ["a"]).exact
     assert not Delivery.of(["a", "b"], ["a", "b", "b"]).exact

@@ -87,16 +87,14 @@ class Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.kind == "sync":
-                with ApiframeClient(self.settings, sleep=self._pause, clock=self._clock) as client:
+                with ApiframeClient(self.settings, sleep=self._pause) as client:
                     return getattr(client, method)(*args, **kwargs)
             return asyncio.run(self._call_async(method, *args, **kwargs))
 
         return call
 
     async def _call_async(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        async with AsyncApiframeClient(
-            self.settings, sleep=self._pause_async, clock=self._clock
-        ) as client:
+        async with AsyncApiframeClient(self.settings, sleep=self._pause_async) as client:
             return await getattr(client, method)(*args, **kwargs)
 
 
@@ -143,12 +141,13 @@ class Elsewhere:
     """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and
     notes all requests.
 
-    A body shorter than its Content-Length header is a connection that breaks off.
+    A body shorter than its Content-Length header is a connection that breaks off; None sends no such
+    header, so that the end of the connection is the end of the body.
     """
 
     def __init__(self) -> None:
         self.requests: list[Seen] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.responses: list[tuple[int, dict[str, str], bytes]] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -161,11 +160,12 @@ class Elsewhere:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 elsewhere.requests.append(Seen(self.command, self.path, headers, body))
                 status, sent, content = (
-                    elsewhere.answers.pop(0) if elsewhere.answers else (200, {}, b"{}")
+                    elsewhere.responses.pop(0) if elsewhere.responses else (200, {}, b"{}")
                 )
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **sent}.items():
-                    self.send_header(name, value)
+                    if value is not None:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -193,3 +193,32 @@ def closed_port() -> int:
     """A port of this machine where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def slow_url() -> Iterator[str]:
+    """A server that sends one byte of its response at a time, until the test is over."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def respond(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b" " * 9999:
+                if over.wait(0.02):
+                    return
+                connection.sendall(bytes([byte]))
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=respond, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    over.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()

@@ -1,4 +1,4 @@
-"""The protocol without I/O: requests as they are built, and the decisions on answers."""
+"""The endpoints without I/O: calls as they are built, and what responses mean."""
 
 from __future__ import annotations
 
@@ -13,72 +13,93 @@ from hypothesis import strategies as st
 
 from airflow_provider_apiframe import __version__
 from airflow_provider_apiframe.api.endpoints import (
-    BACKOFF_CAP,
-    RETRY_AFTER_CAP,
-    Protocol,
-    retry_backoff,
+    Call,
+    Endpoint,
+    generate,
+    get_account,
+    get_job,
+    list_jobs,
+    list_models,
 )
-from airflow_provider_apiframe.api.errors import InvalidRequestError, RequestRefusedError
+from airflow_provider_apiframe.api.errors import (
+    ConflictError,
+    InvalidRequestError,
+    RequestRefusedError,
+)
+from airflow_provider_apiframe.api.models import JobAccepted
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.responses import Response, error_from_response, retry_after
+from airflow_provider_apiframe.api.retries import BACKOFF_CAP, RETRY_AFTER_CAP, retry_backoff
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 KEY = "afk_0123456789"
-PROTOCOL = Protocol(ClientSettings(api_key=KEY))
+SETTINGS = ClientSettings(api_key=KEY)
 NOW = 1_800_000_000.0
 URL = "https://images.example/a.png"
 
 
-def submit(key: str | None = "key-1", **given):
-    return PROTOCOL.generate(GenerateRequest.parse(**{"prompt": "a poster", **given}), key)
+ME = next(get_account())
 
 
-@pytest.mark.parametrize(
-    ("call", "method", "url"),
-    [
-        (submit(), "POST", "/v2/images/generate"),
-        (PROTOCOL.job("0b3f"), "GET", "/v2/jobs/0b3f"),
-        (PROTOCOL.job(" 0b3f\n"), "GET", "/v2/jobs/0b3f"),
-        (PROTOCOL.job("a/b?c#d e"), "GET", "/v2/jobs/a%2Fb%3Fc%23d%20e"),
-        (PROTOCOL.jobs(), "GET", "/v2/jobs?limit=20"),
-        (
-            PROTOCOL.jobs(limit=100, cursor="a+b=", status="FAILED"),
-            "GET",
-            "/v2/jobs?limit=100&cursor=a%2Bb%3D&status=FAILED",
-        ),
-        (
-            PROTOCOL.jobs(model="flux-2-pro", scope="team"),
-            "GET",
-            "/v2/jobs?limit=20&model=flux-2-pro&scope=team",
-        ),
-        (PROTOCOL.account(), "GET", "/v2/me"),
-        (PROTOCOL.models(), "GET", "/v2/models?modality=image"),
-        (PROTOCOL.models(modality=None), "GET", "/v2/models"),
-    ],
-)
-def test_a_call_goes_to_its_own_route(call, method, url):
-    assert (call.request.method, call.request.url) == (method, f"https://api.apiframe.ai{url}")
+def first_call(endpoint: Endpoint) -> Call:
+    return next(endpoint)
 
 
-EVERY_CALL = [submit(), PROTOCOL.job("j-1"), PROTOCOL.jobs(), PROTOCOL.account(), PROTOCOL.models()]
+def submit(key: str | None = "key-1", **given) -> Endpoint[JobAccepted]:
+    return generate(GenerateRequest.parse(**{"prompt": "a poster", **given}), key)
 
 
-@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.request.target)
+ROUTES = [
+    (submit, "POST", "/v2/images/generate"),
+    (lambda: get_job("0b3f"), "GET", "/v2/jobs/0b3f"),
+    (lambda: get_job(" 0b3f\n"), "GET", "/v2/jobs/0b3f"),
+    (lambda: get_job("a/b?c#d e"), "GET", "/v2/jobs/a%2Fb%3Fc%23d%20e"),
+    (list_jobs, "GET", "/v2/jobs?limit=20"),
+    (
+        lambda: list_jobs(limit=100, cursor="a+b=", status="FAILED"),
+        "GET",
+        "/v2/jobs?limit=100&cursor=a%2Bb%3D&status=FAILED",
+    ),
+    (
+        lambda: list_jobs(model="flux-2-pro", scope="team"),
+        "GET",
+        "/v2/jobs?limit=20&model=flux-2-pro&scope=team",
+    ),
+    (get_account, "GET", "/v2/me"),
+    (list_models, "GET", "/v2/models?modality=image"),
+    (lambda: list_models(modality=None), "GET", "/v2/models"),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "method", "url"), ROUTES, ids=[url for *_, url in ROUTES])
+def test_a_call_goes_to_its_own_route(endpoint, method, url):
+    call = first_call(endpoint())
+    assert (call.method, call.url(SETTINGS)) == (method, f"https://api.apiframe.ai{url}")
+
+
+EVERY_CALL = [
+    first_call(endpoint)
+    for endpoint in (submit(), get_job("j-1"), list_jobs(), get_account(), list_models())
+]
+
+
+@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.target)
 def test_every_request_carries_the_key_and_a_product_name(call):
-    assert call.request.headers["X-API-Key"] == KEY
-    assert call.request.headers["User-Agent"] == f"airflow-provider-apiframe/{__version__}"
-    assert call.request.headers["Accept"] == "application/json"
+    headers = call.headers(SETTINGS)
+    assert headers["X-API-Key"] == KEY
+    assert headers["User-Agent"] == f"airflow-provider-apiframe/{__version__}"
+    assert headers["Accept"] == "application/json"
 
 
-@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.request.target)
+@pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: call.target)
 def test_the_key_is_in_no_text_about_a_request(call):
-    assert KEY not in repr(call.request)
-    assert KEY not in call.request.target
+    assert KEY not in call.target
     assert KEY not in repr(call)
+    assert KEY not in call.url(SETTINGS)
 
 
 def test_the_target_is_method_and_path_without_host_and_query():
-    assert PROTOCOL.jobs(cursor="secret").request.target == "GET /v2/jobs"
+    assert first_call(list_jobs(cursor="secret")).target == "GET /v2/jobs"
 
 
 @pytest.mark.parametrize(
@@ -109,20 +130,20 @@ def test_the_target_is_method_and_path_without_host_and_query():
     ],
 )
 def test_the_body_is_exactly_what_was_set(given, body):
-    request = submit(**given).request
-    assert json.loads(request.body) == body
-    assert request.headers["Content-Type"] == "application/json"
+    call = first_call(submit(**given))
+    assert json.loads(call.content) == body
+    assert call.headers(SETTINGS)["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("call", EVERY_CALL[1:], ids=lambda call: call.request.target)
+@pytest.mark.parametrize("call", EVERY_CALL[1:], ids=lambda call: call.target)
 def test_a_get_has_no_body(call):
-    assert call.request.body is None
+    assert call.content is None
 
 
 @pytest.mark.parametrize("key", ["k", "x" * 255, "a b", "sha256:0f-_~!"])
 def test_an_idempotency_key_of_1_to_255_characters_is_sent(key):
-    call = submit(key)
-    assert call.request.headers["Idempotency-Key"] == key
+    call = first_call(submit(key))
+    assert call.headers(SETTINGS)["Idempotency-Key"] == key
     assert call.idempotent
 
 
@@ -132,12 +153,12 @@ def test_an_idempotency_key_of_1_to_255_characters_is_sent(key):
 def test_an_idempotency_key_that_a_header_cannot_carry_is_refused(key):
     # A server strips white space around a header's value: " " would arrive as no key at all.
     with pytest.raises(InvalidRequestError, match=r"idempotency_key=.*must be 1 to 255"):
-        submit(key)
+        first_call(submit(key))
 
 
-def test_without_an_idempotency_key_a_submit_has_no_such_header_and_is_not_repeatable():
-    call = submit(None)
-    assert "Idempotency-Key" not in call.request.headers
+def test_without_an_idempotency_key_a_submit_has_no_such_header_and_is_not_idempotent():
+    call = first_call(submit(None))
+    assert "Idempotency-Key" not in call.headers(SETTINGS)
     assert not call.idempotent
 
 
@@ -145,7 +166,7 @@ def test_without_an_idempotency_key_a_submit_has_no_such_header_and_is_not_repea
 def test_what_cannot_be_a_job_id_is_refused(job_id):
     # "None" is what a template makes of an XCom that is not there.
     with pytest.raises(InvalidRequestError) as caught:
-        PROTOCOL.job(job_id)
+        get_job(job_id)
     assert str(caught.value) == f"job_id={job_id!r}: must be the id of an Apiframe job"
 
 
@@ -229,6 +250,16 @@ def refused(*fields: str) -> InvalidRequestError:
     )
 
 
+def calls_after(error: Exception, endpoint: Endpoint) -> list[Call]:
+    """Throw *error* for each call, until the endpoint gives up; return the calls after the first."""
+    next(endpoint)
+    calls = []
+    with pytest.raises(type(error)):
+        while True:
+            calls.append(endpoint.throw(error))
+    return calls
+
+
 @pytest.mark.parametrize(
     ("params", "fields", "sent"),
     [
@@ -247,20 +278,20 @@ def refused(*fields: str) -> InvalidRequestError:
         ),
     ],
 )
-def test_a_refused_spelling_is_submitted_in_the_other_dialect(params, fields, sent):
-    call = submit(flux_params=params)
-    (other,) = PROTOCOL.alternative_spellings(
-        call, refused(*(f"fluxParams.{name}" for name in fields))
-    )
-    assert json.loads(other.request.body) == json.loads(call.request.body) | {"fluxParams": sent}
+def test_a_refused_spelling_is_submitted_in_the_other_one(params, fields, sent):
+    first = first_call(submit(flux_params=params))
+    error = refused(*(f"fluxParams.{name}" for name in fields))
+    (other,) = calls_after(error, submit(flux_params=params))
+    assert other.body == {**first.body, "fluxParams": sent}
 
 
 @pytest.mark.parametrize("key", ["key-1", None])
 def test_the_other_spelling_keeps_the_idempotency_key(key):
-    call = submit(key, flux_params={"resolution": "1 MP"})
-    (other,) = PROTOCOL.alternative_spellings(call, refused("fluxParams.resolution"))
-    assert other.request.headers == call.request.headers
-    assert (other.request.url, other.idempotent) == (call.request.url, call.idempotent)
+    params = {"resolution": "1 MP"}
+    first = first_call(submit(key, flux_params=params))
+    (other,) = calls_after(refused("fluxParams.resolution"), submit(key, flux_params=params))
+    assert other.headers(SETTINGS) == first.headers(SETTINGS)
+    assert (other.url(SETTINGS), other.idempotent) == (first.url(SETTINGS), first.idempotent)
 
 
 @pytest.mark.parametrize(
@@ -277,26 +308,33 @@ def test_the_other_spelling_keeps_the_idempotency_key(key):
     ],
 )
 def test_a_refusal_of_anything_but_a_spelling_is_final(fields):
-    call = submit(flux_params={"resolution": "1 MP", "steps": 30})
-    assert list(PROTOCOL.alternative_spellings(call, refused(*fields))) == []
+    endpoint = submit(flux_params={"resolution": "1 MP", "steps": 30})
+    assert calls_after(refused(*fields), endpoint) == []
 
 
-# Error answers that no library would let through
+def test_the_first_error_is_raised_when_every_spelling_was_refused():
+    endpoint = submit(flux_params={"resolution": "1 MP"})
+    next(endpoint)
+    endpoint.throw(refused("fluxParams.resolution"))
+    with pytest.raises(InvalidRequestError) as caught:
+        endpoint.throw(ConflictError("another"))
+    assert list(caught.value.fields) == ["fluxParams.resolution"]
+
+
+# Error responses that no library would let through
 
 
 @pytest.mark.parametrize(
     "location", ["", "/elsewhere", "//", "http://[bad", "https://other.example/x", "\\"]
 )
 def test_a_redirect_to_anywhere_is_refused(location):
-    answer = Response(302, httpx.Headers({"Location": location}), b"")
-    assert isinstance(
-        error_from_response("GET /v2/me", answer, PROTOCOL.settings), RequestRefusedError
-    )
+    response = Response(302, httpx.Headers({"Location": location}), b"")
+    assert isinstance(error_from_response(ME, response, SETTINGS), RequestRefusedError)
 
 
 def test_a_redirect_shows_no_key_that_its_address_holds():
-    answer = Response(302, httpx.Headers({"Location": f"https://{KEY}@other.example/x"}), b"")
-    error = error_from_response("GET /v2/me", answer, PROTOCOL.settings)
+    response = Response(302, httpx.Headers({"Location": f"https://{KEY}@other.example/x"}), b"")
+    error = error_from_response(ME, response, SETTINGS)
     assert KEY not in str(error)
     assert "other.example" in str(error)
 
@@ -310,22 +348,19 @@ def test_a_redirect_shows_no_key_that_its_address_holds():
         (b'{"error": "", "message": "No such route"}', "No such route"),
         (b'{"error": 5}', '{"error": 5}'),
         (b"<html>\n <b>Oops</b>\n</html>", "Oops"),
-        (b"", "(empty answer)"),
+        (b"", "(empty response)"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"[1]", "[1]"),
     ],
 )
-def test_the_sentence_of_an_error_answer_is_found_in_any_form(body, said):
-    answer = Response(418, httpx.Headers(), body)
-    assert (
-        str(error_from_response("GET /v2/me", answer, PROTOCOL.settings))
-        == f"GET /v2/me answered 418: {said}."
-    )
+def test_the_sentence_of_an_error_response_is_found_in_any_form(body, said):
+    response = Response(418, httpx.Headers(), body)
+    assert str(error_from_response(ME, response, SETTINGS)) == f"GET /v2/me returned 418: {said}."
 
 
 @pytest.mark.parametrize(
     "body", [b"x" * 9000, json.dumps({"error": "x" * 9000}).encode()], ids=["text", "json"]
 )
-def test_a_long_error_answer_is_cut(body):
-    answer = Response(418, httpx.Headers(), body)
-    assert len(str(error_from_response("GET /v2/me", answer, PROTOCOL.settings))) < 1000
+def test_a_long_error_response_is_cut(body):
+    response = Response(418, httpx.Headers(), body)
+    assert len(str(error_from_response(ME, response, SETTINGS))) < 1000

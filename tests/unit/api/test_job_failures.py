@@ -60,7 +60,7 @@ def test_a_retry_is_left_out_only_where_the_text_says_that_it_cannot_help():
 @pytest.mark.parametrize(
     ("text", "transient", "advice"),
     [
-        ("No capacity", True, "A retry"),
+        ("No capacity", True, "Submit it again"),
         ("Request Moderated.", False, "change the prompt"),
         ("Invalid seed", False, "change the parameters"),
     ],

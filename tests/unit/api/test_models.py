@@ -288,7 +288,7 @@ def test_a_status_is_read_in_any_case(status):
     + [(status, True) for status in ("COMPLETED", "FAILED", "CANCELLED", "failed")],
 )
 def test_only_the_three_final_states_are_finished(status, finished):
-    assert job(status=status).finished is finished
+    assert job(status=status).is_terminal is finished
 
 
 def test_a_job_is_read_from_the_names_of_the_api():
@@ -382,23 +382,23 @@ def test_a_completed_job_with_images_is_returned():
         (
             {"status": "FAILED", "error": "No capacity"},
             JobFailedError,
-            "Apiframe job j-1 FAILED: No capacity",
+            "The job FAILED: No capacity",
         ),
         (
             {"status": "FAILED", "error": "No capacity", "creditCost": 0},
             JobFailedError,
-            "Apiframe job j-1 FAILED: No capacity (credits charged: 0)",
+            "The job FAILED: No capacity (credits charged: 0)",
         ),
-        ({"status": "FAILED"}, JobFailedError, "Apiframe job j-1 FAILED: the API gave no reason"),
-        ({"status": "CANCELLED"}, JobCancelledError, "Apiframe job j-1 was CANCELLED"),
+        ({"status": "FAILED"}, JobFailedError, "The job FAILED: the API gave no reason"),
+        ({"status": "CANCELLED"}, JobCancelledError, "The job was CANCELLED"),
         (
             {"status": "CANCELLED", "error": "by the team"},
             JobCancelledError,
-            "Apiframe job j-1 was CANCELLED (by the team)",
+            "The job was CANCELLED (by the team)",
         ),
     ],
 )
-def test_a_job_that_ended_without_a_image_raises_its_reason(fields, kind, said):
+def test_a_job_that_ended_without_an_image_raises_its_reason(fields, kind, said):
     with pytest.raises(kind) as caught:
         job(result=A, **fields).raise_for_status()
     assert str(caught.value).startswith(said)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vendor_contract import OPENAPI
 
+from airflow_provider_apiframe.api.endpoints import Call
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.params.catalog import MODELS
@@ -176,39 +177,43 @@ def snake(name: str) -> str:
     ],
 )
 @given(data=st.data())
-def test_every_answer_of_the_vendors_shape_is_read(model, schema, data):
-    answer = data.draw(shaped(SCHEMAS[schema]))
+def test_every_response_of_the_vendors_shape_is_read(model, schema, data):
+    response = data.draw(shaped(SCHEMAS[schema]))
     read = parse_response(
-        model, "GET /v2", Response(200, {}, json.dumps(answer).encode()), SETTINGS
+        Call("/v2", model), Response(200, {}, json.dumps(response).encode()), SETTINGS
     )
     plain = {
         name
-        for name, value in answer.items()
+        for name, value in response.items()
         if not isinstance(value, dict | list) and snake(name) in model.model_fields
     }
     assert {name: getattr(read, snake(name)) for name in plain} == {
-        name: answer[name] for name in plain
+        name: response[name] for name in plain
     }
 
 
 @given(shaped(SCHEMAS["InsufficientCredits"]))
-def test_both_numbers_of_the_vendors_402_are_read(answer):
+def test_both_numbers_of_the_vendors_402_are_read(response):
     error = error_from_response(
-        "POST /v2", Response(402, {}, json.dumps(answer).encode()), SETTINGS
+        Call("/v2", JobAccepted, body={}),
+        Response(402, {}, json.dumps(response).encode()),
+        SETTINGS,
     )
     assert isinstance(error, InsufficientCreditsError)
     assert (error.required, error.available) == (
-        answer["creditsRequired"],
-        answer["creditsAvailable"],
+        response["creditsRequired"],
+        response["creditsAvailable"],
     )
 
 
 @given(st.dictionaries(st.text(max_size=9), st.lists(st.text(max_size=9), max_size=3), max_size=3))
 def test_the_fields_of_the_vendors_400_are_read(details):
-    answer = {"error": "Validation failed", "details": details}
-    jsonschema.validate(answer, SCHEMAS["ValidationError"])
+    response = {"error": "Validation failed", "details": details}
+    jsonschema.validate(response, SCHEMAS["ValidationError"])
     error = error_from_response(
-        "POST /v2", Response(400, {}, json.dumps(answer).encode()), SETTINGS
+        Call("/v2", JobAccepted, body={}),
+        Response(400, {}, json.dumps(response).encode()),
+        SETTINGS,
     )
     assert isinstance(error, InvalidRequestError)
     assert error.fields == details

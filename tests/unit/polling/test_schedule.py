@@ -78,7 +78,7 @@ class Made:
         job = Job(
             id=self.name, model=self.model, status=self.status(now), created_at=iso(T0 + self.at)
         )
-        if job.finished:
+        if job.is_terminal:
             return job.model_copy(update={"completed_at": iso(T0 + self.at + self.takes)})
         return (
             job.model_copy(update={"progress": int(100 * (now - T0 - self.at) / self.takes)})

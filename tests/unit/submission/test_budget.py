@@ -36,7 +36,7 @@ def said(caplog, capfd) -> str:
     return caplog.text + "".join(capfd.readouterr())
 
 
-def test_a_image_within_its_limit_is_made(connected, ti):
+def test_an_image_within_its_limit_is_made(connected, ti):
     assert operator(max_credits=PRICE).execute({"ti": ti})["credit_cost"] == PRICE
 
 
@@ -56,7 +56,7 @@ def test_a_image_within_its_limit_is_made(connected, ti):
         ),
     ],
 )
-def test_a_image_that_may_cost_too_much_is_refused_before_anything_is_submitted(
+def test_an_image_that_may_cost_too_much_is_refused_before_anything_is_submitted(
     arguments, credits, pieces, connected, ti
 ):
     connected.configure(credits=credits)
@@ -94,7 +94,7 @@ def test_an_empty_balance_does_not_keep_a_retry_from_the_image_it_paid_for(conne
     assert operator(retries=1, max_credits=PRICE).execute({"ti": ti})["reused"] is True
 
 
-def test_a_image_that_cost_more_than_its_limit_is_delivered_with_a_warning(ti, caplog, capfd):
+def test_an_image_that_cost_more_than_its_limit_is_delivered_with_a_warning(ti, caplog, capfd):
     job = {
         "id": "j-1",
         "status": "COMPLETED",
@@ -122,7 +122,7 @@ def test_a_cleared_task_that_gives_its_old_image_again_counts_nothing(connected,
     assert len(counted) == 1
 
 
-def test_a_image_that_only_the_sensor_collects_is_counted_there(connected, ti, counted):
+def test_an_image_that_only_the_sensor_collects_is_counted_there(connected, ti, counted):
     job_id = operator(wait_for_completion=False).execute({"ti": ti})["job_id"]
     assert counted == []
     ApiframeJobSensor(task_id="collect", job_id=job_id, poke_interval=0.05).execute({"ti": ti})

@@ -1,0 +1,72 @@
+"""ApiframeSession: a ``requests.Session`` that gives the API key to the API's own host only."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from airflow_provider_apiframe.api.endpoints import API_KEY_HEADER, USER_AGENT
+from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
+
+
+class ApiframeSession(requests.Session):
+    """Sends the API key to the API's own scheme, host and port, and nowhere else."""
+
+    # What a copy keeps.
+    __attrs__ = [*requests.Session.__attrs__, "_settings", "_origin"]  # noqa: RUF012
+
+    def __init__(self, settings: ClientSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._origin = _origin(settings.base_url)
+        self.verify = settings.verify
+        # This machine is reached directly: through a proxy the key would leave it, unencrypted.
+        self.trust_env = not is_loopback(self._origin[1])
+        self.headers["User-Agent"] = USER_AGENT
+        self.auth = self._sign
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if _origin(request.url or "") == self._origin:
+            request.headers[API_KEY_HEADER] = self._settings.api_key
+        return request
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Let the connection's CA bundle win over REQUESTS_CA_BUNDLE.
+
+        requests itself has it the other way round.
+        """
+        verify = self._settings.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, or None if that cannot be read.
+
+        requests itself would raise a bare ValueError.
+        """
+        target = super().get_redirect_target(resp)
+        try:
+            urlsplit(target or "")
+        except ValueError:
+            return None
+        return str(target) if target else None
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Drop the API key when a redirect leads to another host.
+
+        requests itself drops only ``Authorization``.
+        """
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        if _origin(prepared_request.url or "") != self._origin:
+            prepared_request.headers.pop(API_KEY_HEADER, None)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    default_port = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default_port

@@ -1,0 +1,39 @@
+"""A finished job becomes the task's result: the one way for operators and sensors.
+
+Whatever is to happen to the images once they exist (storing them, marking them) happens here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.delivery.metrics import report_credits
+from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+
+log = logging.getLogger(__name__)
+
+
+def deliver(
+    job: Job,
+    *,
+    prompt: str | None = None,
+    model: str | None = None,
+    reused: bool = False,
+    max_credits: float | None = None,
+    counted_before: bool = False,
+) -> ImageJobResult:
+    """Return the XCom value of a finished job, and count what it cost.
+
+    :param prompt: as in :func:`build_result`, and so are *model* and *reused*.
+    :param max_credits: what the image was allowed to cost.
+    :param counted_before: whether the same task delivered this image before.
+    :raises JobFailedError, JobCancelledError: it ended without an image.
+    :raises UnexpectedResponseError: COMPLETED without a recognisable link.
+    """
+    job.raise_for_status()
+    if job.expired:
+        log.warning("The images of job %s have expired; their links may be dead", job.id)
+    log.info("Job %s made %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
+    report_credits(job, max_credits, counted_before=counted_before)
+    return build_result(job, prompt=prompt, model=model, reused=reused)

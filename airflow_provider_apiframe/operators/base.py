@@ -1,0 +1,181 @@
+"""ApiframeOperator: what all operators that submit a job share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.literals import check_literals
+from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
+from airflow_provider_apiframe.submission.submit import Submission
+from airflow_provider_apiframe.triggers.job import (
+    ApiframeJobTrigger,
+    job_from_event,
+    was_reused,
+)
+from airflow_provider_apiframe.version_compat import push_multiple_outputs
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class ApiframeOperator(BaseOperator):
+    """Submit a job, or reconnect to the one of an earlier try; wait for it, or defer; deliver it.
+
+    :param apiframe_conn_id: id of the Airflow connection, default "apiframe_default". Templated.
+    :param wait_for_completion: wait for the image (default). False returns as soon as the job is
+        accepted; collect it later with ``ApiframeJobSensor``.
+    :param deferrable: wait on the triggerer, without holding a worker slot. Default:
+        ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two polls of the job, > 0, default 2.
+    :param timeout: seconds from acceptance until the try gives up waiting, > 0, default 600. The
+        job goes on; a retry reconnects to it, and waits as long.
+    :param regenerate_on_clear: whether clearing the task by hand makes a new image (default), which
+        is paid for. False returns the image that was made already: on Airflow 3.3 for as long as
+        the task state store keeps the job's id (30 days by default), before that for 24 hours.
+        Links of an old image may be dead.
+    :param max_credits: credits the image may cost, > 0; default: no limit. Checked before anything
+        is submitted, against the most that the vendor's catalogue says the model may cost, and that
+        against the team's balance.
+    :param webhook_url: http(s) URL that Apiframe calls when the job ends, besides this task's own
+        waiting. Templated.
+    :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and
+        failed.
+    """
+
+    template_fields: Sequence[str] = ("webhook_url", "apiframe_conn_id")
+    ui_color = "#efe4fb"
+    prompt: str | None = None
+    model: str | None = None
+    _job_id: str | None = None  # of this try, for on_kill
+
+    def __init__(
+        self,
+        *,
+        apiframe_conn_id: str = ApiframeHook.default_conn_name,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 2.0,
+        timeout: float = 600.0,
+        regenerate_on_clear: bool = True,
+        max_credits: float | None = None,
+        webhook_url: str | None = None,
+        webhook_events: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        check_literals(
+            task_id=self.task_id,
+            apiframe_conn_id=apiframe_conn_id,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            regenerate_on_clear=regenerate_on_clear,
+            max_credits=max_credits,
+            webhook_url=webhook_url,
+            webhook_events=webhook_events,
+        )
+        self.apiframe_conn_id = apiframe_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = float(poll_interval)
+        self.timeout = float(timeout)
+        self.regenerate_on_clear = regenerate_on_clear
+        self.max_credits = None if max_credits is None else float(max_credits)
+        self.webhook_url = webhook_url
+        self.webhook_events = webhook_events
+
+    @abstractmethod
+    def _request(self) -> GenerateRequest:
+        """Return what to submit, from the rendered arguments."""
+
+    @cached_property
+    def hook(self) -> ApiframeHook:
+        """The hook for this task's connection."""
+        return ApiframeHook(self.apiframe_conn_id)
+
+    def execute(self, context: Context) -> ImageJobResult:
+        """Submit, then return at once, defer, or wait, as the arguments say."""
+        with fail_without_retry():
+            request = self._request()
+            job, reused = self._submission(context).submit(request)
+            self._job_id = job.id
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="job_id", value=job.id)
+            if not self.wait_for_completion and not job.is_failed:
+                result = build_result(
+                    job, prompt=request.prompt, model=request.model, reused=reused
+                )
+                return push_multiple_outputs(result, self, context)
+            # A job that is COMPLETED without links may just not have them yet.
+            if job.is_failed or job.image_urls:
+                return self._deliver(job, context, reused=reused)
+            wait = Wait.starting_now(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
+            if self.deferrable:
+                trigger = ApiframeJobTrigger.of(
+                    wait,
+                    self.apiframe_conn_id,
+                    reused=reused,
+                    prompt=job.prompt or request.prompt,
+                )
+                self.defer(trigger=trigger, method_name="execute_complete")
+            job = wait_for_job(self.hook.client, wait)
+            return self._deliver(job, context, reused=reused)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None
+    ) -> ImageJobResult:
+        """Resume after the trigger fired."""
+        with fail_without_retry():
+            job = job_from_event(event)
+            self._job_id = job.id
+            return self._deliver(job, context, reused=was_reused(event))
+
+    def on_kill(self) -> None:
+        """Say which job goes on and how to collect it: Apiframe has no way to cancel one."""
+        if self._job_id is None:
+            self.log.warning(
+                "Stopped before Apiframe named a job. If it accepted one, a retry of this task "
+                "reconnects to it"
+            )
+        else:
+            self.log.warning(cannot_cancel_hint(self._job_id))
+
+    def _submission(self, context: Context) -> Submission:
+        return Submission(
+            self.hook,
+            IdempotencyScope.of(
+                context,
+                retries=self.retries or 0,
+                regenerate_on_clear=self.regenerate_on_clear,
+            ),
+            reuse_across_clears=not self.regenerate_on_clear,
+            store=context.get("task_state_store"),  # Airflow 3.3+
+            max_credits=self.max_credits,
+            run_started=getattr(context.get("dag_run"), "start_date", None),
+        )
+
+    def _deliver(self, job: Job, context: Context, *, reused: bool) -> ImageJobResult:
+        cleared = was_cleared(context.get("ti"), self.retries or 0)
+        result = deliver(
+            job,
+            prompt=self.prompt,
+            model=self.model,
+            reused=reused,
+            max_credits=self.max_credits,
+            # A task that keeps its image when it is cleared counted it the first time.
+            counted_before=reused and cleared and not self.regenerate_on_clear,
+        )
+        return push_multiple_outputs(result, self, context)
