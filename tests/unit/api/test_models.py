@@ -18,7 +18,11 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
+from airflow_provider_apiframe.api.params.request import (
+    GenerateRequest,
+    checked_seconds,
+    nearest_model,
+)
 
 A, B = "https://cdn2.apiframe.ai/images/a-1.png", "https://cdn2.apiframe.ai/images/a-2.png"
 
@@ -490,3 +494,17 @@ def test_a_model_of_the_catalogue_is_read_with_its_costs():
 def test_an_account_of_nobody_is_no_account():
     with pytest.raises(ValidationError, match="neither user nor team"):
         Account.model_validate({})
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(5, 5), (0.5, 0.5), ("30", 30)])
+def test_seconds_are_a_number_above_0(value, seconds):
+    assert checked_seconds("timeout", value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "soon", "", None, True, float("nan"), float("inf"), "inf", []]
+)
+def test_what_is_no_number_of_seconds_is_refused(value):
+    with pytest.raises(InvalidRequestError) as raised:
+        checked_seconds("timeout", value)
+    assert str(raised.value) == f"timeout={value!r}: must be a number of seconds above 0"
