@@ -2,99 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
+from pydantic import Field
+
+from airflow_provider_apiframe.api.errors import InvalidRequestError
+from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
-from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import (
-    check_conn_id,
-    check_flag,
-    check_max_credits,
-    check_model,
-    check_prompt,
-    check_webhook_events,
-    check_webhook_pair,
-    check_webhook_url,
-    checked_seconds,
-    flux_params_mapping,
-)
-from airflow_provider_apiframe.exceptions import fail_without_retry
+from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
+from airflow_provider_apiframe.exceptions import InvalidParameterError
+
+_FLAG: dict[str, Any] = {"noun": "True or False"}
 
 
-def is_templated(value: Any, *, deep: bool = False) -> bool:
-    """Return whether *value* is known only when the task runs: a template, another task's output, a DAG param, a callable."""
+class TaskArguments(GenerateRequest):
+    """What a task takes besides its request. The one table of checks for ``__init__``, ``partial``
+    and ``expand``.
+
+    What the arguments mean is said at the operator.
+    """
+
+    apiframe_conn_id: str = Field(
+        "apiframe_default",
+        pattern=r"\S",
+        json_schema_extra={"noun": "the id of an Airflow connection"},
+    )
+    timeout: Seconds = 600.0
+    poll_interval: Seconds = 2.0
+    max_credits: float | None = Field(None, gt=0, json_schema_extra={"noun": "a number of credits"})
+    # Text is refused: "False" would count as true.
+    wait_for_completion: bool = Field(True, strict=True, json_schema_extra=_FLAG)
+    deferrable: bool = Field(True, strict=True, json_schema_extra=_FLAG)
+    regenerate_on_clear: bool = Field(True, strict=True, json_schema_extra=_FLAG)
+
+
+# No template fields: nothing would render them.
+_NEVER_TEMPLATED = {
+    "max_credits",
+    "poll_interval",
+    "timeout",
+    "webhook_events",
+    "wait_for_completion",
+    "deferrable",
+    "regenerate_on_clear",
+}
+
+
+def is_templated(value: Any, *, depth: int = 0) -> bool:
+    """Return whether *value* is known only when the task runs: a template, another task's output, a
+    DAG param, a callable.
+
+    :param depth: how many levels of mappings and lists are looked into.
+    """
     if isinstance(value, str):
         return any(mark in value for mark in ("{{", "{%", "{#"))
-    if deep and isinstance(value, Mapping):
-        return any(is_templated(item, deep=True) for item in value.values())
-    if deep and isinstance(value, (list, tuple)):
-        return any(is_templated(item, deep=True) for item in value)
+    if depth and isinstance(value, Mapping):
+        return any(is_templated(item, depth=depth - 1) for item in value.values())
+    if depth and isinstance(value, (list, tuple)):
+        return any(is_templated(item, depth=depth - 1) for item in value)
     return callable(value) or callable(getattr(value, "resolve", None))
 
 
 def check_literals(**arguments: Any) -> None:
-    """Check all *arguments* whose values are known while the DAG is read.
+    """Check all *arguments* whose values are known while the DAG is read; what is not given is not
+    known either.
 
-    :raises InvalidParameterError: naming the argument, its value and what is allowed.
+    :raises InvalidParameterError: naming the task, every wrong argument, its value and what is
+        allowed. Its traceback ends in the line that made the task.
     """
-    # No template fields: nothing would render them.
-    flags = ("wait_for_completion", "deferrable", "regenerate_on_clear")
-    never_late = {*flags, "poll_interval", "timeout", "max_credits", "webhook_events"}
     known = {
         name: value
         for name, value in arguments.items()
-        if name in never_late or not is_templated(value)
+        if name in TaskArguments.model_fields
+        and (name in _NEVER_TEMPLATED or not is_templated(value))
     }
-    with fail_without_retry(task_id=arguments.get("task_id")):
-        if "prompt" in known:
-            check_prompt(known["prompt"])
-        if "model" in known:
-            check_model(known["model"])
-        if "flux_params" in known:
-            values = flux_params_mapping(known["flux_params"])
-            late = [name for name, value in values.items() if is_templated(value, deep=True)]
-            FluxParams.parse(values, model=known.get("model"), late=late)
-        if known.get("webhook_url") is not None:
-            check_webhook_url(known["webhook_url"])
-        if known.get("webhook_events") is not None:
-            check_webhook_events(known["webhook_events"])
-        if "webhook_url" in known:
-            check_webhook_pair(known["webhook_url"], known.get("webhook_events"))
-        if "apiframe_conn_id" in known:
-            check_conn_id(known["apiframe_conn_id"])
-        for name in ("poll_interval", "timeout"):
-            if name in known:
-                checked_seconds(name, known[name])
-        for name in flags:
-            if name in known:
-                check_flag(name, known[name])
-        if known.get("max_credits") is not None:
-            check_max_credits(known["max_credits"])
+    try:
+        params = flux_params_mapping(known.get("flux_params"))
+    except InvalidRequestError:
+        params = {}  # told below, with what else is wrong
+    templated_params = {name for name, value in params.items() if is_templated(value, depth=9)}
+    context = ParseContext(
+        templated=frozenset(TaskArguments.model_fields.keys() - known.keys()),
+        templated_params=frozenset(templated_params),
+    )
+    unknown = dict.fromkeys(context.templated)
+    with errors_of_the_dag_file(arguments.get("task_id")):
+        TaskArguments.checked({**unknown, **known}, context)
 
 
-def checking_literals(base: type, shared: dict[str, Any]) -> type:
-    """Return *base*, the class of what ``partial()`` returns, with a look at the literals that are expanded."""
+@contextmanager
+def errors_of_the_dag_file(task_id: str | None) -> Iterator[None]:
+    """Turn a wrong argument into an import error that ends in the user's line.
 
-    class CheckingPartial(base):  # type: ignore[misc]
-        __slots__ = ()
+    :param task_id: named in the error; import errors do not say which task it was.
+    :raises InvalidParameterError: for an InvalidRequestError.
+    """
+    try:
+        yield
+    except InvalidRequestError as error:
+        wrong = InvalidParameterError(f"task {task_id!r}: {error}" if task_id else str(error))
+        raise wrong.with_traceback(_line_that_made_the_task()) from None
 
-        def expand(self, **mapped: Any) -> Any:
-            others = {
-                name: value
-                for name, value in {"model": DEFAULT_MODEL, **shared}.items()
-                if name not in mapped
-            }
-            check_literals(**others)
-            for name, values in mapped.items():
-                for value in values if isinstance(values, (list, tuple)) else ():
-                    check_literals(**others, **{name: value})
-            return super().expand(**mapped)
 
-        def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
-            for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
-                if isinstance(item, Mapping):
-                    check_literals(**{"model": DEFAULT_MODEL, **shared, **item})
-            return super().expand_kwargs(kwargs, **options)
+def _line_that_made_the_task() -> TracebackType | None:
+    """Return a traceback of one line: the caller's, outside this package.
 
-    return CheckingPartial
+    Airflow shows the last two lines of a DAG's import error. They would be ours, where the user
+    looks for theirs.
+    """
+    frame = inspect.currentframe()
+    while frame and (
+        str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+        or frame.f_globals.get("__name__") == "contextlib"
+        or frame.f_code.co_name == "apply_defaults"  # Airflow's wrapper of every __init__
+    ):
+        frame = frame.f_back
+    return TracebackType(None, frame, frame.f_lasti, frame.f_lineno) if frame else None
+
+
+class CheckedPartial:
+    """What ``partial()`` of an operator returns: Airflow's own, with a check of the literals that
+    are mapped over.
+
+    :param partial: Airflow's ``OperatorPartial``.
+    :param shared: the arguments that all mapped tasks share.
+    """
+
+    def __init__(self, partial: Any, shared: dict[str, Any]) -> None:
+        self._partial = partial
+        self._shared = {"model": DEFAULT_MODEL, **shared}
+
+    def expand(self, **mapped: Any) -> Any:
+        """Map over *mapped*, as Airflow does, after a check of each literal."""
+        shared = {name: value for name, value in self._shared.items() if name not in mapped}
+        for name, values in mapped.items():
+            for value in values if isinstance(values, (list, tuple)) else ():
+                check_literals(**shared, **{name: value})
+        return self._partial.expand(**mapped)
+
+    def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
+        """Map over the mappings in *kwargs*, as Airflow does, after a check of each literal."""
+        for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
+            if isinstance(item, Mapping):
+                check_literals(**{**self._shared, **item})
+        return self._partial.expand_kwargs(kwargs, **options)

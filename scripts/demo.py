@@ -25,7 +25,6 @@ from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.settings import (
     DEFAULT_BASE_URL,
     ClientSettings,
-    checked_base_url,
 )
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
@@ -82,13 +81,13 @@ def main() -> int:
 def apiframe() -> Iterator[ClientSettings]:
     """Yield how to reach the API: the real one if there is a key for it, the sandbox otherwise."""
     if key := os.environ.get("APIFRAME_API_KEY"):
-        base_url = checked_base_url(os.environ.get("APIFRAME_BASE_URL", DEFAULT_BASE_URL))
+        base_url = os.environ.get("APIFRAME_BASE_URL", DEFAULT_BASE_URL)
         print(f"APIFRAME_API_KEY is set: the images are made by {base_url} and COST CREDITS.")
-        yield ClientSettings(key, base_url=base_url, name="APIFRAME_API_KEY")
+        yield ClientSettings(api_key=key, base_url=base_url, name="APIFRAME_API_KEY")
     else:
         print("APIFRAME_API_KEY is not set: the sandbox plays Apiframe, nothing is paid.")
         with Sandbox(latency=SANDBOX_LATENCY) as sandbox:
-            yield ClientSettings(sandbox.api_key, base_url=sandbox.url, name="the sandbox")
+            yield ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, name="the sandbox")
 
 
 def airflow_environment(settings: ClientSettings) -> dict[str, str]:

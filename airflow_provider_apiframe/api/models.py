@@ -27,8 +27,8 @@ from airflow_provider_apiframe.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, classify_failure
-from airflow_provider_apiframe.api.params.flux import truncated_repr
 from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.api.validation import truncated_repr
 
 
 class _Response(BaseModel):

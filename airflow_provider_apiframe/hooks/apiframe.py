@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
-import json
-import logging
-import math
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_apiframe.api.errors import (
-    ApiframeError,
-    ConfigurationError,
-    InvalidRequestError,
-)
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
-from airflow_provider_apiframe.api.params.flux import truncated_repr
 from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
-from airflow_provider_apiframe.api.settings import (
-    DEFAULT_BASE_URL,
-    ClientSettings,
-    checked_api_key,
-    checked_base_url,
-)
+from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
+from airflow_provider_apiframe.hooks.connection import hiding_the_connection, settings_from
 from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
 
 if TYPE_CHECKING:
     import requests
-    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_apiframe.api.async_client import AsyncApiframeClient
     from airflow_provider_apiframe.api.client import ApiframeClient
     from airflow_provider_apiframe.api.download import DownloadedImage
-
-log = logging.getLogger(__name__)
 
 # requests and httpx are imported where they are used: DAG files import this module, and requests
 # alone costs 0.2 s.
@@ -91,7 +74,7 @@ class ApiframeHook(BaseHook):
         from airflow_provider_apiframe.api.client import ApiframeClient
         from airflow_provider_apiframe.version_compat import mask_secret
 
-        with _hiding_the_connection(self.apiframe_conn_id):
+        with hiding_the_connection(self.apiframe_conn_id):
             settings = settings_from(
                 self.get_connection(self.apiframe_conn_id), self.apiframe_conn_id
             )
@@ -105,7 +88,7 @@ class ApiframeHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        with _hiding_the_connection(self.apiframe_conn_id):
+        with hiding_the_connection(self.apiframe_conn_id):
             return settings_from(
                 await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id
             )
@@ -228,118 +211,3 @@ class ApiframeHook(BaseHook):
             return True, self.get_account().describe()
         except ApiframeError as error:
             return False, str(error)
-
-
-def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
-    """Return the client's settings that an Airflow connection stands for.
-
-    :raises ConfigurationError: naming the connection, the field and what is allowed.
-    """
-    name = f"connection {conn_id!r}"
-    extra = _Extra(name, connection.extra)
-    return ClientSettings(
-        api_key=checked_api_key(connection.password, name=name),
-        base_url=checked_base_url(
-            _host_of(connection), allow_http=extra.flag("allow_http"), name=name
-        ),
-        timeout=extra.number("timeout"),
-        max_retries=int(extra.number("max_retries")),
-        verify=extra.verify(),
-        requests_per_minute=int(extra.number("requests_per_minute")),
-        name=name,
-    )
-
-
-@contextmanager
-def _hiding_the_connection(conn_id: str) -> Iterator[None]:
-    """Say what is wrong with a connection without the frames that hold it.
-
-    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with
-    local variables.
-    """
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"Airflow has no connection {conn_id!r}. Add one: airflow connections add {conn_id} --conn-type apiframe "
-            "--conn-password YOUR_API_KEY (keys are made at console.apiframe.ai). Outside a task, and where the triggerer runs "
-            f"apart, Airflow 3 may see only environment variables and secrets backends: AIRFLOW_CONN_{conn_id.upper()}."
-        ) from None
-    except ConfigurationError as error:
-        raise error.with_traceback(None) from None
-
-
-def _host_of(connection: Connection) -> str:
-    """Put together what Airflow keeps apart when a connection is written as a URI: schema, host and port."""
-    host = (connection.host or "").strip().rstrip("/")
-    if not host:
-        return DEFAULT_BASE_URL
-    if "://" not in host and connection.schema in ("http", "https"):
-        host = f"{connection.schema}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
-
-
-class _Extra:
-    """The connection's extras, with the defaults and limits of the form. They hold no secrets.
-
-    The JSON is read here, not with ``extra_dejson``: that masks every value through a synchronous
-    call to the supervisor, which must not happen on the triggerer's event loop.
-    """
-
-    def __init__(self, name: str, text: str | None) -> None:
-        self._name = name
-        self._fields = {field.name: field for field in connection_form.EXTRA_FIELDS}
-        try:
-            values = json.loads(text) if text else {}
-        except ValueError:
-            values = None
-        if not isinstance(values, Mapping):
-            raise ConfigurationError(f"{name}: the extra must be a JSON object")
-        self._values = values
-        for unknown in values.keys() - self._fields.keys():
-            near = difflib.get_close_matches(str(unknown), self._fields, n=1)
-            log.warning(
-                "%s: unknown extra %r is ignored%s",
-                name,
-                unknown,
-                f"; did you mean {near[0]!r}?" if near else "",
-            )
-
-    def _get(self, key: str) -> Any:
-        value = self._values.get(key)
-        return self._fields[key].default if value in (None, "") else value
-
-    def number(self, key: str) -> float:
-        field, value = self._fields[key], self._get(key)
-        least, whole = field.minimum or 0.0, field.kind == "integer"
-        try:
-            number = float(value) if not isinstance(value, bool) else math.nan
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number) and number >= least and not (whole and number % 1):
-            return number
-        kind = "a whole number" if whole else "a number"
-        raise ConfigurationError(
-            f"{self._name}: extra {key}={value!r} must be {kind}, at least {least:g}"
-        )
-
-    def flag(self, key: str) -> bool:
-        return self._flag(key, self._get(key))
-
-    def verify(self) -> bool | str:
-        value = self._get("verify")
-        if isinstance(value, str) and value.strip().lower() not in ("true", "false"):
-            if os.path.isfile(value):
-                return value
-            raise ConfigurationError(
-                f"{self._name}: extra verify={value!r} must be true, false or the path of a CA bundle"
-            )
-        # requests looks at these by itself, httpx does not; both must trust the same.
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        return self._flag("verify", value) and (bundle or True)
-
-    def _flag(self, key: str, value: Any) -> bool:
-        read = str(value).strip().lower()
-        if read in ("true", "false"):
-            return read == "true"
-        raise ConfigurationError(f"{self._name}: extra {key}={value!r} must be true or false")

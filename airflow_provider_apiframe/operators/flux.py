@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
-from airflow_provider_apiframe.literals import check_literals, checking_literals
+from airflow_provider_apiframe.literals import CheckedPartial, check_literals
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 
 
@@ -71,8 +71,7 @@ class FluxGenerateOperator(ApiframeOperator):
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        partial.__class__ = checking_literals(type(partial), kwargs)
-        return partial
+        return CheckedPartial(partial, kwargs)
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(

@@ -125,7 +125,8 @@ class JobWatcher:
         return self._clock_offset + time.monotonic()
 
     async def _watch(self) -> None:
-        settings = replace(self._settings, timeout=min(self._settings.timeout, LONGEST_REQUEST))
+        timeout = min(self._settings.timeout, LONGEST_REQUEST)
+        settings = self._settings.model_copy(update={"timeout": timeout})
         asking = self._asking = set()
         try:
             async with (

@@ -23,7 +23,7 @@ from airflow_provider_apiframe.delivery.deliver import deliver
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.literals import is_templated
+from airflow_provider_apiframe.literals import errors_of_the_dag_file, is_templated
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.triggers.job import (
     ApiframeJobTrigger,
@@ -76,7 +76,7 @@ class ApiframeJobSensor(BaseSensorOperator):
             poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs}
         )
         if not is_templated(job_id):
-            with fail_without_retry(task_id=self.task_id):
+            with errors_of_the_dag_file(self.task_id):
                 check_job_id(job_id)
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: ``fluxParams`` that a model takes, within all limits and with all rules that span parameters kept."""
+"""Hypothesis strategies: ``fluxParams`` that a model takes, within all limits and all rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from airflow_provider_apiframe.api.params.catalog import FLUX_MODELS
+from airflow_provider_apiframe.api.params.catalog import MODELS
 
 RANGES: dict[str, tuple[float, float]] = {
     "output_quality": (0, 100),
@@ -30,7 +30,7 @@ PAGE_RESOLUTIONS = ["0.5 MP", "1 MP", "2 MP", "4 MP"]
 _SIMPLE: dict[str, st.SearchStrategy[Any]] = {
     "output_format": st.sampled_from(["jpg", "png", "webp"]),
     "output_quality": st.integers(0, 100),
-    "seed": st.integers(),
+    "seed": st.integers(-(2**53) + 1, 2**53 - 1),
     "steps": st.integers(1, 50),
     "guidance": st.floats(1.5, 10),
     "prompt_upsampling": st.booleans(),
@@ -45,8 +45,8 @@ _SIMPLE: dict[str, st.SearchStrategy[Any]] = {
 def flux_params(
     draw: st.DrawFn, model_id: str, dialects: tuple[str, ...] = ("openapi", "page")
 ) -> dict[str, Any]:
-    """Draw parameters for a model, in the spellings of the vendor's OpenAPI file, of its docs page, or of both."""
-    model = FLUX_MODELS[model_id]
+    """Draw parameters for a model, in the spellings of the OpenAPI file, the docs page, or both."""
+    model = MODELS[model_id]
     pool = {name: values for name, values in _SIMPLE.items() if name in model.params}
     if "input_images" in model.params:
         pool["input_images"] = st.lists(URLS, max_size=model.max_input_images)
@@ -81,6 +81,6 @@ def model_and_params(
     dialects: tuple[str, ...] = ("openapi", "page"),
 ) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """Draw a model id and parameters it takes."""
-    return st.sampled_from(list(FLUX_MODELS)).flatmap(
+    return st.sampled_from(list(MODELS)).flatmap(
         lambda model: st.tuples(st.just(model), flux_params(model, dialects))
     )

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_apiframe import __version__, get_provider_info
-from airflow_provider_apiframe.hooks import connection as connection_form
+from airflow_provider_apiframe.api.settings import ClientOptions
 
 INFO = get_provider_info()
 
@@ -61,7 +61,7 @@ def test_airflow_finds_every_field_of_the_form():
     fields = {
         name for name in manager.connection_form_widgets if name.startswith("extra__apiframe__")
     }
-    assert fields == {f"extra__apiframe__{field.name}" for field in connection_form.EXTRA_FIELDS}
+    assert fields == {f"extra__apiframe__{name}" for name in ClientOptions.model_fields}
 
 
 def test_airflow_3_serves_the_form_through_its_api():
@@ -74,8 +74,27 @@ def test_airflow_3_serves_the_form_through_its_api():
     assert meta.hook_name == "Apiframe"
     if not meta.extra_fields:
         pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
-    assert list(meta.extra_fields) == [field.name for field in connection_form.EXTRA_FIELDS]
+    assert list(meta.extra_fields) == list(ClientOptions.model_fields)
     assert meta.standard_fields.password.title == "API key"
+
+
+def test_a_form_that_is_left_alone_stores_nothing():
+    (connection_type,) = INFO["connection-types"]
+    defaults = {field["schema"]["default"] for field in connection_type["conn-fields"].values()}
+    assert defaults == {None}
+
+
+def test_the_form_says_the_range_and_the_default_of_each_field():
+    (connection_type,) = INFO["connection-types"]
+    assert connection_type["conn-fields"]["max_retries"]["description"] == (
+        "How often a request is retried after 408, 429, 5xx or a lost connection: a whole number, "
+        "at least 0. Default: 4."
+    )
+
+
+def test_the_form_shows_the_port_that_the_test_button_of_airflow_3_3_needs():
+    (connection_type,) = INFO["connection-types"]
+    assert "port" not in connection_type["ui-field-behaviour"]["hidden-fields"]
 
 
 def test_the_examples_are_where_airflow_looks_for_them():

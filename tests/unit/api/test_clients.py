@@ -808,7 +808,7 @@ def test_a_redirect_is_not_followed(client, sandbox, elsewhere, status, route):
 
 @pytest.fixture
 def session(sandbox):
-    with ApiframeClient(ClientSettings("afk_sandbox", base_url=sandbox.url)) as client:
+    with ApiframeClient(ClientSettings(api_key="afk_sandbox", base_url=sandbox.url)) as client:
         yield client.session
 
 
@@ -859,11 +859,13 @@ class NotedVerify(requests.adapters.BaseAdapter):
         pass
 
 
-@pytest.mark.parametrize("verify", [False, "/etc/ssl/mine.pem"])
+@pytest.mark.parametrize("verify", [False, __file__])  # any file: nothing is read here
 def test_the_connections_verify_counts_more_than_the_environments_ca_bundle(monkeypatch, verify):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/theirs.pem")
     transport = NotedVerify()
-    with ApiframeClient(ClientSettings("afk_sandbox", verify=verify, max_retries=0)) as client:
+    with ApiframeClient(
+        ClientSettings(api_key="afk_sandbox", verify=verify, max_retries=0)
+    ) as client:
         client.session.mount("https://", transport)
         caught(ConnectionFailedError, client.get_account)
     assert transport.verify == verify

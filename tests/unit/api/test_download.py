@@ -48,7 +48,9 @@ def image(sandbox, clock):
         request = GenerateRequest.parse(
             prompt="a poster", flux_params={"width": 256, "height": 256, **flux_params}
         )
-        with ApiframeClient(ClientSettings(sandbox.api_key, base_url=sandbox.url)) as client:
+        with ApiframeClient(
+            ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url)
+        ) as client:
             job_id = client.generate(request).job_id
             clock.advance(10)
             return client.get_job(job_id).image_urls[0]

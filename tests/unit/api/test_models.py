@@ -18,7 +18,11 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
 from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
+from airflow_provider_apiframe.api.params.request import (
+    GenerateRequest,
+    checked_seconds,
+    nearest_model,
+)
 
 A, B = "https://cdn2.apiframe.ai/images/a-1.png", "https://cdn2.apiframe.ai/images/a-2.png"
 
@@ -187,6 +191,35 @@ def test_flux_params_of_another_form_are_refused(given):
     )
     assert str(error).startswith("flux_params=")
     assert list(error.fields) == ["flux_params"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 15_000,
+        "-" * 99_999 + "1",
+        "1+" * 49_999 + "1",
+        " " * 10_000_000,
+    ],
+    ids=["brackets", "braces", "signs", "sums", "blanks"],
+)
+def test_flux_params_that_nest_without_end_or_are_too_long_are_refused_in_a_short_error(text):
+    error = refusal(flux_params=text)
+    assert "flux_params" in error.fields
+    assert len(str(error)) < 300
+
+
+def test_all_that_is_wrong_with_a_request_is_told_in_one_error():
+    error = refusal(prompt="", flux_params={"steps": 99}, webhook_events=["completed"])
+    assert set(error.fields) == {"prompt", "steps", "webhook_events"}
+    for piece in ("prompt=''", "flux_params: steps=99", "webhook_events=['completed']"):
+        assert piece in str(error)
+
+
+def test_a_request_made_without_parse_is_checked_as_well():
+    with pytest.raises(InvalidRequestError, match="prompt='': must have 1 to 2000"):
+        GenerateRequest(prompt="")
 
 
 def test_flux_params_are_checked_for_the_model_also_as_an_object():
@@ -461,3 +494,17 @@ def test_a_model_of_the_catalogue_is_read_with_its_costs():
 def test_an_account_of_nobody_is_no_account():
     with pytest.raises(ValidationError, match="neither user nor team"):
         Account.model_validate({})
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(5, 5), (0.5, 0.5), ("30", 30)])
+def test_seconds_are_a_number_above_0(value, seconds):
+    assert checked_seconds("timeout", value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "soon", "", None, True, float("nan"), float("inf"), "inf", []]
+)
+def test_what_is_no_number_of_seconds_is_refused(value):
+    with pytest.raises(InvalidRequestError) as raised:
+        checked_seconds("timeout", value)
+    assert str(raised.value) == f"timeout={value!r}: must be a number of seconds above 0"

@@ -15,7 +15,7 @@ from vendor_contract import OPENAPI
 from airflow_provider_apiframe.api.endpoints import Call
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
-from airflow_provider_apiframe.api.params.catalog import FLUX_MODELS
+from airflow_provider_apiframe.api.params.catalog import MODELS
 from airflow_provider_apiframe.api.params.flux import FluxParams, respell
 from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH, GenerateRequest
 from airflow_provider_apiframe.api.responses import Response, error_from_response, parse_response
@@ -27,14 +27,14 @@ if not OPENAPI.is_file():
     pytest.skip("the vendor's OpenAPI file is not there", allow_module_level=True)
 
 SCHEMAS: dict[str, Any] = json.loads(OPENAPI.read_text())["components"]["schemas"]
-SETTINGS = ClientSettings("afk_0123456789")
+SETTINGS = ClientSettings(api_key="afk_0123456789")
 
 # The vendor's schema has one branch per model.
 BRANCHES = {
     model: branch
     for branch in SCHEMAS["GenerateImageRequest"]["oneOf"]
     for model in branch["properties"]["model"]["enum"]
-    if model in FLUX_MODELS
+    if model in MODELS
 }
 VALIDATORS = {model: jsonschema.Draft202012Validator(branch) for model, branch in BRANCHES.items()}
 PROMPTS = st.text(min_size=1, max_size=60).filter(str.strip)
@@ -56,10 +56,10 @@ def refused_params(model: str, wire: dict[str, Any]) -> list[str]:
 
 
 def test_the_vendor_has_a_schema_for_each_of_our_models():
-    assert BRANCHES.keys() == FLUX_MODELS.keys()
+    assert BRANCHES.keys() == MODELS.keys()
 
 
-@pytest.mark.parametrize("model", FLUX_MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_we_know_every_flux_param_of_the_vendor_and_no_other(model):
     assert (
         BRANCHES[model]["properties"]["fluxParams"]["properties"].keys()

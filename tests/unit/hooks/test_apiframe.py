@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_apiframe.api.errors import ConfigurationError, JobFailedError, JobTimeoutError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks import connection as connection_form
-from airflow_provider_apiframe.hooks.apiframe import ApiframeHook, settings_from
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.connection import settings_from
 
 
 class Row:
@@ -54,6 +55,11 @@ def test_an_empty_connection_with_a_key_speaks_to_the_vendor_with_the_defaults()
         ({"host": "https://api.example.com/", "port": 8443}, "https://api.example.com:8443"),
         ({"host": "http://127.0.0.1:8765"}, "http://127.0.0.1:8765"),
         ({"host": "localhost", "port": 8765}, "http://localhost:8765"),
+        ({"host": "localhost:8765", "port": 8765}, "http://localhost:8765"),
+        ({"host": "http://localhost:8765/v2", "port": 443}, "http://localhost:8765"),
+        ({"host": "http://[::1]:8765", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "[::1]", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "https://api.example.com/v2", "port": 8443}, "https://api.example.com:8443"),
         ({"host": "127.0.0.1", "port": 8765, "schema": "https"}, "https://127.0.0.1:8765"),
         (
             {"host": "http://apiframe.internal", "extra": '{"allow_http": true}'},
@@ -88,7 +94,7 @@ def test_extras_left_empty_in_the_form_have_their_defaults():
         ({"host": "http://api.apiframe.ai"}, "unencrypted"),
         ({"host": "https://api.apiframe.pro"}, "version 1"),
         ({"host": "ftp://api.apiframe.ai"}, "not an http"),
-        ({"host": "https://user:afk_key@api.apiframe.ai"}, "password"),
+        ({"host": "https://user:afk_key@api.apiframe.ai"}, "API key"),
         ({"extra": "[1]"}, "JSON object"),
         ({"extra": "{"}, "JSON object"),
         ({"extra": '{"timeout": 0}'}, "timeout=0 must be a number, at least 0.1"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime
+import linecache
+import traceback
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -75,6 +77,35 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_read(arguments, said):
         operator(**arguments)
     for piece in ("task 'poster': ", *said):
         assert piece in str(caught.value)
+
+
+def mapped() -> None:
+    with dag():
+        FluxGenerateOperator.partial(task_id="posters").expand(prompt=["a", ""])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: operator(prompt=""),
+        lambda: FluxGenerateOperator.partial(task_id="posters", prompt=""),
+        mapped,
+    ],
+)
+def test_an_error_of_a_dag_file_ends_in_the_line_that_makes_the_task(make):
+    with pytest.raises(InvalidParameterError) as caught:
+        make()
+    last = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert last.filename == __file__
+    assert "FluxGenerateOperator" in linecache.getline(last.filename, last.lineno)
+
+
+def test_flux_params_that_nest_without_end_are_refused_when_the_dag_is_read():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InvalidParameterError, match="input_images"):
+        operator(flux_params={"input_images": deep})
 
 
 NOT_TEMPLATED = {

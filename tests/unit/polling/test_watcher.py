@@ -43,7 +43,7 @@ def sandbox(_server: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def settings(sandbox: Sandbox) -> ClientSettings:
-    return ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=5000)
+    return ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=5000)
 
 
 @pytest.fixture
@@ -138,9 +138,12 @@ def test_every_event_loop_has_a_watcher_of_its_own_and_is_not_kept_alive(setting
 def test_connections_with_the_same_key_share_a_watcher_and_other_keys_do_not(settings):
     async def watchers() -> list[JobWatcher]:
         same = ClientSettings(
-            settings.api_key, settings.base_url, timeout=5, name="another connection"
+            api_key=settings.api_key,
+            base_url=settings.base_url,
+            timeout=5,
+            name="another connection",
         )
-        other = ClientSettings("afk_other", settings.base_url)
+        other = ClientSettings(api_key="afk_other", base_url=settings.base_url)
         return [JobWatcher.of(each) for each in (settings, same, other)]
 
     one, same, other = asyncio.run(watchers())
@@ -177,7 +180,7 @@ def test_an_id_that_cannot_even_be_sent_hurts_nobody_else(settings, submit):
 
 def test_a_rejected_key_is_told_to_each(sandbox, submit):
     job_ids = [submit() for _ in range(3)]
-    settings = ClientSettings("afk_wrong", sandbox.url, requests_per_minute=5000)
+    settings = ClientSettings(api_key="afk_wrong", base_url=sandbox.url, requests_per_minute=5000)
     assert {type(error) for error in watch(settings, *(waiting(job_id) for job_id in job_ids))} == {
         AuthenticationError
     }
@@ -298,7 +301,7 @@ def test_when_the_last_is_cancelled_nothing_goes_on(sandbox, settings, submit):
 
 def test_the_budget_of_the_connection_is_kept(sandbox, submit):
     sandbox.configure(latency=3600)
-    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=4)
+    settings = ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=4)
     waits = [waiting(submit(), seconds=3, every=0.05) for _ in range(3)]
     assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
     assert 1 <= sandbox.state.requests.get("jobs", 0) + sandbox.state.requests.get("job", 0) <= 4
@@ -307,7 +310,7 @@ def test_the_budget_of_the_connection_is_kept(sandbox, submit):
 def test_the_budget_holds_within_one_look_at_many_pages(sandbox, submit, monkeypatch):
     monkeypatch.setattr(watcher_module, "FIRST_ANSWER", 2.0)
     sandbox.configure(latency=3600, credits=100_000)
-    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+    settings = ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=3)
     job_ids = [submit() for _ in range(450)]
     waits = [waiting(job_id, seconds=2) for job_id in job_ids]
     assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
@@ -332,7 +335,7 @@ def test_only_a_few_jobs_are_asked_for_at_once(sandbox, settings, submit, monkey
 def test_the_budget_holds_for_jobs_that_the_list_does_not_show(sandbox, submit):
     sandbox.configure(latency=3600)
     sandbox.faults.next("jobs", body={"jobs": []}, times=99)
-    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+    settings = ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=3)
     waits = [waiting(submit(), seconds=3) for _ in range(8)]
     assert {type(error) for error in watch(settings, *waits)} == {JobTimeoutError}
     assert sandbox.state.requests["jobs"] + sandbox.state.requests.get("job", 0) == 3
@@ -380,7 +383,7 @@ def test_a_clock_that_was_set_back_between_two_watches_stops_nobody(settings, su
 
 def test_a_slot_of_the_budget_that_nobody_used_is_free(sandbox, submit):
     sandbox.configure(latency=3600)
-    settings = ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=3)
+    settings = ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=3)
 
     async def leave_and_look() -> float:
         tasks = [

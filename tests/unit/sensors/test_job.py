@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -160,3 +162,9 @@ def test_never_fail_skips_a_deferred_wait_too(ti):
 def test_a_deferred_wait_ends_as_the_other_modes_do(soft_fail, event, expected, ti):
     with pytest.raises(expected):
         sensor(job_id="j", deferrable=True, soft_fail=soft_fail).execute_complete({"ti": ti}, event)
+
+
+def test_an_error_of_a_dag_file_ends_in_the_line_that_makes_the_sensor():
+    with pytest.raises(InvalidParameterError) as caught:
+        ApiframeJobSensor(task_id="collect", job_id="")
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].filename == __file__

@@ -1,4 +1,4 @@
-"""What may stand in fluxParams: values, names, models, the rules between them, and the two spellings."""
+"""What may stand in fluxParams: values, names, models, rules between them, two spellings."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ ALLOWED = {
     "seed": "a whole number",
     "width": "a whole number of pixels from 256 to 2048",
     "height": "a whole number of pixels from 256 to 2048",
-    "resolution": '"0.5 MP", "1 MP", "2 MP", "4 MP" (with or without the space) or "match_input_image"',
+    "resolution": '"0.5 MP", "1 MP", "2 MP", "4 MP" (with or without the space) or '
+    '"match_input_image"',
     "input_images": "a list of up to 10 http(s) URLs",
     "steps": "a whole number from 1 to 50 (default 30)",
     "guidance": "a number from 1.5 to 10 (default 4.5)",
     "prompt_upsampling": "true or false",
-    "image_prompt": "one http(s) URL",
+    "image_prompt": "an http(s) URL",
     "image_prompt_strength": "a number from 0 to 1",
     "raw": "true or false",
     "go_fast": "true or false",
@@ -88,7 +89,7 @@ BAD = [
     ("aspect_ratio", "1\u0666:9"),  # an Arabic digit: the API's \d knows 0 to 9 only
     *[("output_format", value) for value in ("jpeg", "PNG", "gif", "", 1)],
     *[("output_quality", value) for value in (-1, 101, 50.5, "high", "", True, math.inf)],
-    *[("seed", value) for value in ("abc", "", 1.5, True, [1], math.nan)],
+    *[("seed", value) for value in ("abc", "", 1.5, True, [1], math.nan, 2**53, -(2**53))],
     *[
         (side, value)
         for side in ("width", "height")
@@ -154,9 +155,9 @@ EXAMPLES = {
 }
 
 
-def refusal(values, model="flux-2-flex", **late) -> InvalidRequestError:
+def refusal(values, model="flux-2-flex", **templated) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:
-        FluxParams.parse(values, model=model, **late)
+        FluxParams.parse(values, model=model, **templated)
     return caught.value
 
 
@@ -219,7 +220,8 @@ def test_a_typo_is_answered_with_the_name_that_was_meant(typo, meant):
 def test_a_name_like_no_other_is_answered_with_the_names_the_model_takes():
     text = str(refusal({"colour": "red"}, model="flux-2-max"))
     assert text.endswith(
-        "known are aspect_ratio, output_format, output_quality, seed, width, height, resolution, input_images"
+        "known are aspect_ratio, output_format, output_quality, seed, width, height, resolution, "
+        "input_images"
     )
 
 
@@ -348,7 +350,7 @@ def test_match_input_image_is_not_explained_with_a_parameter_the_model_refuses(m
 
 
 @pytest.mark.parametrize(
-    ("values", "late"),
+    ("values", "templated"),
     [
         ({"steps": "{{ steps }}"}, ["steps"]),
         ({"width": "{{ w }}", "height": 512}, ["width"]),
@@ -359,13 +361,15 @@ def test_match_input_image_is_not_explained_with_a_parameter_the_model_refuses(m
         ({"resolution": "{{ mp }}", "seed": 7}, ["resolution"]),
     ],
 )
-def test_a_late_value_is_left_out_and_rules_that_need_it_wait(values, late):
-    params = FluxParams.parse(values, model="flux-2-flex", late=late)
-    assert params.as_dict() == {name: value for name, value in values.items() if name not in late}
+def test_a_templated_value_is_left_out_and_rules_that_need_it_wait(values, templated):
+    params = FluxParams.parse(values, model="flux-2-flex", templated=templated)
+    assert params.as_dict() == {
+        name: value for name, value in values.items() if name not in templated
+    }
 
 
 @pytest.mark.parametrize(
-    ("values", "late", "model", "piece"),
+    ("values", "templated", "model", "piece"),
     [
         (
             {"stepz": "{{ steps }}"},
@@ -389,8 +393,10 @@ def test_a_late_value_is_left_out_and_rules_that_need_it_wait(values, late):
         ),
     ],
 )
-def test_what_is_wrong_whatever_the_late_value_is_told_at_once(values, late, model, piece):
-    assert piece in str(refusal(values, model=model, late=late))
+def test_what_is_wrong_whatever_the_templated_value_is_told_at_once(
+    values, templated, model, piece
+):
+    assert piece in str(refusal(values, model=model, templated=templated))
 
 
 def test_none_means_not_set():
@@ -481,7 +487,7 @@ def test_any_number_out_of_range_is_refused(data, name):
         ),
     ],
 )
-def test_a_refused_spelling_is_said_in_the_other_dialect(sent, refused, other):
+def test_a_refused_spelling_is_said_in_the_other_spelling(sent, refused, other):
     assert respell(sent, refused) == other
 
 
@@ -511,7 +517,7 @@ def test_respelling_twice_gives_back_the_original(params, name):
     other = respell(params, [name])
     if (
         other is None or params.get(name) == "custom"
-    ):  # "custom" has no counterpart in the other dialect
+    ):  # "custom" has no counterpart in the other spelling
         return
     moved = name if name in other else next(iter(other.keys() - params.keys()))
     assert respell(other, [moved]) == params
@@ -546,3 +552,49 @@ def test_a_typo_is_named_even_when_it_holds_nothing():
 
 def test_a_parameter_of_another_model_may_be_named_as_long_as_it_is_not_set():
     assert FluxParams.parse({"steps": None}, model="flux-2-pro").as_dict() == {}
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def endless() -> dict:
+    value: dict = {}
+    value["again"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", 10**5000),
+        ("seed", "1" * 5000),
+        ("steps", 10**5000),
+        ("input_images", nested(100_000)),
+        ("input_images", "[" * 100_000),
+        ("input_images", [URL] * 100_000),
+        ("guidance", endless()),
+        ("image_prompt", f"{URL}\ud800"),
+        ("output_format", "\ud800"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_huge_deep_or_broken_value_is_refused_in_a_short_error(name, value):
+    error = refusal({name: value})
+    assert list(error.fields) == [name]
+    assert len(str(error).encode()) < 350
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\ud800", "x" * 100_000, "two\nlines", 10**5000, ("a",) * 1000],
+    ids=["surrogate", "long text", "two lines", "huge number", "long tuple"],
+)
+def test_a_name_that_cannot_be_shown_is_refused_in_a_short_error(name):
+    text = str(refusal({name: 1}))
+    assert "unknown parameter" in text
+    assert len(text.encode()) < 400
+    assert "\n" not in text
