@@ -45,6 +45,20 @@ PLACEHOLDERS = {
 }
 
 
+class ConnectionNotFoundError(ConfigurationError):
+    """Airflow has no such connection, or could not say: both look the same.
+
+    While its database or API server is away, a connection reads as not found.
+    """
+
+    transient = True
+
+
+def environment_variable(conn_id: str) -> str:
+    """Return the name of the environment variable that may hold a connection."""
+    return f"AIRFLOW_CONN_{conn_id.upper()}"
+
+
 def conn_fields() -> dict[str, Any]:
     """Return the ``conn-fields`` metadata: field name -> label, description and JSON schema.
 
@@ -140,12 +154,12 @@ def hiding_the_connection(conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"Airflow has no connection {conn_id!r}. Add one: airflow connections add {conn_id} "
-            "--conn-type apiframe --conn-password YOUR_API_KEY (keys are made at "
-            "console.apiframe.ai). Outside a task, and where the triggerer runs apart, Airflow 3 "
-            "may see only environment variables and secrets backends: "
-            f"AIRFLOW_CONN_{conn_id.upper()}."
+        raise ConnectionNotFoundError(
+            f"Airflow has no connection {conn_id!r}, or cannot read it just now. Add one: airflow "
+            f"connections add {conn_id} --conn-type apiframe --conn-password YOUR_API_KEY (keys "
+            "are made at console.apiframe.ai). A connection in an environment variable, "
+            f"{environment_variable(conn_id)}, must be set for the triggerer too. Outside a task "
+            "Airflow 3 sees no other than those and secrets backends."
         ) from None
     except ConfigurationError as error:
         raise error.with_traceback(None) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ from airflow_provider_apiframe.delivery.deliver import deliver
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.connection import environment_variable
 from airflow_provider_apiframe.literals import check_literals
 from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
@@ -110,6 +112,8 @@ class ApiframeOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with fail_without_retry():
             request = self._request()
+            if self.deferrable and self.wait_for_completion:
+                self._warn_of_a_connection_that_only_the_worker_sees()
             job, reused = self._submission(context).submit(request)
             self._job_id = job.id
             if self.do_xcom_push:
@@ -152,6 +156,17 @@ class ApiframeOperator(BaseOperator):
             )
         else:
             self.log.warning(cannot_cancel_hint(self._job_id))
+
+    def _warn_of_a_connection_that_only_the_worker_sees(self) -> None:
+        variable = environment_variable(self.apiframe_conn_id)
+        if variable in os.environ:
+            self.log.warning(
+                "The connection %r comes from the environment variable %s of this worker. The "
+                "triggerer needs it too: without it, it waits for the image in vain until the "
+                "timeout",
+                self.apiframe_conn_id,
+                variable,
+            )
 
     def _submission(self, context: Context) -> Submission:
         return Submission(
