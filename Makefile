@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := requirements/airflow-3.3.2.txt
 TESTS ?= tests/unit tests/dags
+# More workers than four gain nothing: each imports Airflow first. WORKERS=0 runs in one process.
+WORKERS ?= auto
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
 FAULTS ?= 200
 
-.PHONY: help demo test lifecycle chaos bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -16,7 +19,10 @@ demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; images l
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.ready  ## Run the tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+
+coverage: $(VENV)/.ready  ## Run the tests and show the branch coverage of the package; fails below 95 %
+	$(BIN)/python -m pytest $(PARALLEL) --cov $(TESTS)
 
 lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid; prints a table
 	$(BIN)/python -m pytest tests/lifecycle

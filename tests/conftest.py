@@ -69,11 +69,18 @@ def ti() -> FakeTaskInstance:
     return FakeTaskInstance()
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A local Apiframe whose jobs take 0.05 s."""
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    # One server for all tests: uvicorn takes 0.1 s to notice that it shall stop.
     with Sandbox(latency=0.05) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    """A local Apiframe as if just started, whose jobs take 0.05 s."""
+    running_sandbox.reset()
+    return running_sandbox
 
 
 @pytest.fixture
