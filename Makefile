@@ -33,11 +33,12 @@ chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, 
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
-lint: $(VENV)/.ready  ## Style, types, and the rules of the house
+lint: $(VENV)/.ready  ## Style, types, import rules, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
