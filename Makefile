@@ -22,7 +22,7 @@ test: $(VENV)/.ready  ## Run the tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 coverage: $(VENV)/.ready  ## Run the tests and show the branch coverage of the package; fails below 95 %
-	$(BIN)/python -m pytest $(PARALLEL) --cov $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov=airflow_provider_apiframe $(TESTS)
 
 lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid; prints a table
 	$(BIN)/python -m pytest tests/lifecycle
