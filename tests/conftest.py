@@ -51,7 +51,7 @@ for example in EXAMPLES.glob("*.py"):
 
 
 class FakeTaskInstance:
-    """What operators need of a task instance: who it is, which try it is, and a place for what is pushed."""
+    """What operators need of a task instance: who it is, which try, a place for what is pushed."""
 
     dag_id, run_id, task_id, map_index = "a_dag", "a_run", "poster", -1
 
