@@ -7,7 +7,7 @@ PINS := requirements/airflow-3.3.2.txt
 TESTS ?= tests/unit tests/dags
 # More workers than four gain nothing: each imports Airflow first. WORKERS=0 runs in one process.
 WORKERS ?= auto
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4
 FAULTS ?= 200
 
 .PHONY: help demo test coverage lifecycle chaos bench lint sandbox clean

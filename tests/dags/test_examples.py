@@ -3,11 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-import pytest
-
-# One worker of pytest-xdist for this folder: each would make a database of its own.
-pytestmark = pytest.mark.xdist_group("dags")
-
 
 def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_dag):
     run = run_dag("example_flux_poster", conf={"headline": "WINTER SALE"})

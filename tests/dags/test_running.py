@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-# One worker of pytest-xdist for this folder: each would make a database of its own.
-pytestmark = pytest.mark.xdist_group("dags")
-
 HEAD = """
     from airflow.providers.common.compat.sdk import DAG, task
     from airflow_provider_apiframe.operators.flux import FluxGenerateOperator

@@ -10,9 +10,6 @@ import pytest
 
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
-# One worker of pytest-xdist for this folder: each would make a database of its own.
-pytestmark = pytest.mark.xdist_group("dags")
-
 KEY = "afk_5ec4e7c0ffee5ec4e7c0ffee5ec4e7c0ffee5ec4e7"
 
 SOURCE = """
