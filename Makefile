@@ -5,9 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := requirements/airflow-3.3.2.txt
 TESTS ?= tests/unit tests/dags
+# More workers than four gain nothing: each imports Airflow first. WORKERS=0 runs in one process.
+WORKERS ?= auto
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4
 FAULTS ?= 200
 
-.PHONY: help demo test lifecycle chaos bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -16,7 +19,10 @@ demo: $(VENV)/.ready  ## Run the marketing example against the sandbox; images l
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.ready  ## Run the tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+
+coverage: $(VENV)/.ready  ## Run the tests and show the branch coverage of the package; fails below 95 %
+	$(BIN)/python -m pytest $(PARALLEL) --cov=airflow_provider_apiframe $(TESTS)
 
 lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid; prints a table
 	$(BIN)/python -m pytest tests/lifecycle
@@ -27,11 +33,12 @@ chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, 
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
-lint: $(VENV)/.ready  ## Style, types, and the rules of the house
+lint: $(VENV)/.ready  ## Style, types, import rules, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765

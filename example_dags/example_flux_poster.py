@@ -18,7 +18,9 @@ with DAG(
 ):
     poster = FluxGenerateOperator(
         task_id="poster",
-        prompt='A poster with bold text reading "{{ params.headline }}", modern design, vibrant colors',
+        prompt=(
+            'A poster with bold text reading "{{ params.headline }}", modern design, vibrant colors'
+        ),
         flux_params={
             "aspect_ratio": "9:16",
             "resolution": "1 MP",

@@ -1,8 +1,8 @@
 """Submit now, collect later: the first task only orders the image, a sensor waits for it, the next
 task reads the links.
 
-Between the two the DAG can do other work, and the sensor can be retried as often as needed: looking
-at a job is free.
+Between the two the DAG can do other work, and the sensor can be retried as often as needed: polling
+a job is free.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def main() -> int:
     for image in images:
         print(f"  {OUTPUT.name}/{image['file']}  {image['bytes'] / 1024:.0f} KB  {image['prompt']}")
     print(
-        f"\nLook at {sheet.relative_to(ROOT)} (manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})"
+        f"\nLook at {sheet.relative_to(ROOT)} "
+        f"(manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})"
     )
     return 0
 
@@ -109,7 +110,7 @@ def airflow_environment(settings: ClientSettings) -> dict[str, str]:
 
 
 def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
-    """Run the DAG, print a line whenever an image is ordered or done, and return Airflow's exit code."""
+    """Run the DAG, print a line for each accepted job and each image; return the exit code."""
     conf = json.dumps({"output_dir": str(OUTPUT)})
     command = [*AIRFLOW, "dags", "test", DAG_ID, "--conf", conf]
     process = subprocess.Popen(

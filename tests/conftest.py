@@ -50,8 +50,21 @@ for example in EXAMPLES.glob("*.py"):
     shutil.copy(example, AIRFLOW_HOME / "dags")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep tests/dags on one worker, which makes the database once; spread the others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    # Not --dist=loadgroup: with pytest 9.2 pytest-xdist 3.8 does not see the marks.
+    class DagsTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "dags" if "tests/dags/" in nodeid else nodeid
+
+    return DagsTogether(config, log)
+
+
 class FakeTaskInstance:
-    """What operators need of a task instance: who it is, which try it is, and a place for what is pushed."""
+    """What operators need of a task instance: who it is, which try, a place for what is pushed."""
 
     dag_id, run_id, task_id, map_index = "a_dag", "a_run", "poster", -1
 
@@ -69,11 +82,18 @@ def ti() -> FakeTaskInstance:
     return FakeTaskInstance()
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A local Apiframe whose jobs take 0.05 s."""
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    # One server for all tests: uvicorn takes 0.1 s to notice that it shall stop.
     with Sandbox(latency=0.05) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    """A local Apiframe as if just started, whose jobs take 0.05 s."""
+    running_sandbox.reset()
+    return running_sandbox
 
 
 @pytest.fixture

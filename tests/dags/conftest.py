@@ -1,4 +1,4 @@
-"""Runs DAGs as ``airflow dags test`` does, on whichever Airflow is installed, and reads what they left in its database."""
+"""Runs DAGs as ``airflow dags test`` does, on the installed Airflow, and reads its database."""
 
 from __future__ import annotations
 

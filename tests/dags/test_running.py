@@ -44,7 +44,9 @@ def test_only_what_a_retry_may_mend_is_retried(name, arguments, tries, connected
         dag_id,
         f"""{HEAD}
     with DAG("{dag_id}", schedule=None):
-        FluxGenerateOperator(task_id="poster", retries=1, retry_delay=0, poll_interval=0.05, {arguments})
+        FluxGenerateOperator(
+            task_id="poster", retries=1, retry_delay=0, poll_interval=0.05, {arguments}
+        )
     """,
     )
     assert run.states("poster") == ["failed"]
@@ -59,7 +61,9 @@ def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, conne
         "lost_answer",
         f"""{HEAD}
     with DAG("lost_answer", schedule=None):
-        FluxGenerateOperator(task_id="poster", prompt="a poster", retries=1, retry_delay=0, poll_interval=0.05)
+        FluxGenerateOperator(
+            task_id="poster", prompt="a poster", retries=1, retry_delay=0, poll_interval=0.05
+        )
     """,
     )
     assert (run.states("poster"), run.tries("poster")) == (["success"], [2])
@@ -114,7 +118,9 @@ def test_a_wrong_value_among_mapped_ones_fails_alone_and_without_retry(connected
         "mapped_values",
         f"""{HEAD}
     with DAG("mapped_values", schedule=None):
-        FluxGenerateOperator.partial(task_id="posters", prompt="a poster", retries=3, retry_delay=0, poll_interval=0.05).expand(
+        FluxGenerateOperator.partial(
+            task_id="posters", prompt="a poster", retries=3, retry_delay=0, poll_interval=0.05
+        ).expand(
             flux_params=[{{"steps": 10}}, {{"steps": "{{{{ 80 }}}}"}}]
         )
     """,
@@ -133,8 +139,10 @@ def test_a_deferred_task_and_sensor_deliver_what_waiting_ones_do(connected, run_
             return super().execute_complete(context, event)
 
     with DAG("deferring", schedule=None):
-        poster = Resuming(task_id="poster", prompt="a {{{{ 'poster' }}}}", deferrable=True, poll_interval=0.05)
-        collect = ApiframeJobSensor(task_id="collect", job_id=poster.output["job_id"], deferrable=True)
+        poster = Resuming(
+            task_id="poster", prompt="a {{{{ 'poster' }}}}", deferrable=True, poll_interval=0.05
+        )
+        ApiframeJobSensor(task_id="collect", job_id=poster.output["job_id"], deferrable=True)
     """,
     )
     assert run.xcom("poster", "resumed")
@@ -158,7 +166,10 @@ def test_whole_flux_params_may_come_from_another_task(native, connected, run_dag
             return {{"steps": 12, "aspect_ratio": "4:3", "seed": None}}
 
         choose() >> FluxGenerateOperator(
-            task_id="poster", prompt="a poster", flux_params="{{{{ ti.xcom_pull('choose') }}}}", poll_interval=0.05
+            task_id="poster",
+            prompt="a poster",
+            flux_params="{{{{ ti.xcom_pull('choose') }}}}",
+            poll_interval=0.05,
         )
     """,
     )

@@ -20,7 +20,9 @@ SOURCE = """
 
     with DAG("{dag_id}", schedule=None):
         FluxGenerateOperator(task_id="waiting", prompt="a {{{{ dag.dag_id }}}}", poll_interval=0.05)
-        deferring = FluxGenerateOperator(task_id="deferring", prompt="b", deferrable=True, poll_interval=0.05)
+        deferring = FluxGenerateOperator(
+            task_id="deferring", prompt="b", deferrable=True, poll_interval=0.05
+        )
         ApiframeJobSensor(task_id="sensor", job_id=deferring.output["job_id"], poke_interval=0.05)
 """
 
