@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    ConfigurationError,
+    InvalidRequestError,
+)
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
-from airflow_provider_apiframe.hooks.connection import hiding_the_connection, settings_from
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError, settings_from
 from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -74,7 +80,7 @@ class ApiframeHook(BaseHook):
         from airflow_provider_apiframe.api.client import ApiframeClient
         from airflow_provider_apiframe.version_compat import mask_secret
 
-        with hiding_the_connection(self.apiframe_conn_id):
+        with _hiding_the_connection(self.apiframe_conn_id):
             settings = settings_from(
                 self.get_connection(self.apiframe_conn_id), self.apiframe_conn_id
             )
@@ -88,7 +94,7 @@ class ApiframeHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        with hiding_the_connection(self.apiframe_conn_id):
+        with _hiding_the_connection(self.apiframe_conn_id):
             return settings_from(
                 await get_async_connection(self.apiframe_conn_id), self.apiframe_conn_id
             )
@@ -211,3 +217,18 @@ class ApiframeHook(BaseHook):
             return True, self.get_account().describe()
         except ApiframeError as error:
             return False, str(error)
+
+
+@contextmanager
+def _hiding_the_connection(conn_id: str) -> Iterator[None]:
+    """Say what is wrong with a connection without the frames that hold it.
+
+    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with
+    local variables.
+    """
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise ConnectionNotFoundError(conn_id) from None
+    except ConfigurationError as error:
+        raise error.with_traceback(None) from None

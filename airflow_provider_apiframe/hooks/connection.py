@@ -4,7 +4,7 @@ Airflow 3.2 and newer draw the form from metadata (``conn-fields``, ``ui-field-b
 ones ask the hook class for wtforms widgets. Both are made from the fields of
 :class:`airflow_provider_apiframe.api.settings.ClientOptions`.
 
-Imports nothing of Airflow at once: Airflow reads this module at each of its starts.
+Imports nothing of Airflow, which reads this module at each of its starts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import difflib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_apiframe.api.errors import ConfigurationError
@@ -49,9 +48,20 @@ class ConnectionNotFoundError(ConfigurationError):
     """Airflow has no such connection, or could not say: both look the same.
 
     While its database or API server is away, a connection reads as not found.
+
+    :param conn_id: id of the connection.
     """
 
     transient = True
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__(
+            f"Airflow has no connection {conn_id!r}, or cannot read it just now. Add one: airflow "
+            f"connections add {conn_id} --conn-type apiframe --conn-password YOUR_API_KEY (keys "
+            "are made at console.apiframe.ai). A connection in an environment variable, "
+            f"{environment_variable(conn_id)}, must be set for the triggerer too. Outside a task "
+            "Airflow 3 sees no other than those and secrets backends."
+        )
 
 
 def environment_variable(conn_id: str) -> str:
@@ -140,29 +150,6 @@ def settings_from(connection: Connection, conn_id: str) -> ClientSettings:
         base_url=_base_url(connection),
         **_options(connection.extra, name),
     )
-
-
-@contextmanager
-def hiding_the_connection(conn_id: str) -> Iterator[None]:
-    """Say what is wrong with a connection without the frames that hold it.
-
-    The ``repr`` of Airflow's Connection shows the password, and Airflow may log tracebacks with
-    local variables.
-    """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise ConnectionNotFoundError(
-            f"Airflow has no connection {conn_id!r}, or cannot read it just now. Add one: airflow "
-            f"connections add {conn_id} --conn-type apiframe --conn-password YOUR_API_KEY (keys "
-            "are made at console.apiframe.ai). A connection in an environment variable, "
-            f"{environment_variable(conn_id)}, must be set for the triggerer too. Outside a task "
-            "Airflow 3 sees no other than those and secrets backends."
-        ) from None
-    except ConfigurationError as error:
-        raise error.with_traceback(None) from None
 
 
 def _base_url(connection: Connection) -> str:
