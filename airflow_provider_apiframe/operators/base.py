@@ -16,7 +16,8 @@ from airflow_provider_apiframe.delivery.result import ImageJobResult, build_resu
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import check_literals
-from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
+from airflow_provider_apiframe.polling.blocking import wait_for_job
+from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import (
