@@ -37,6 +37,8 @@ class PendingJob:
     job_id: str
     added: float
     waits: list[Wait] = field(default_factory=list)
+    interval: float = math.inf  # seconds between two polls, as the most impatient waiter wants it
+    deadline: float = math.inf  # the first of the waits
     state: JobState = JobState.LISTED
     in_flight: bool = False  # a poll by id is under way
     last_seen: str = "not polled yet"
@@ -51,15 +53,12 @@ class PendingJob:
     progress_end: float = math.inf  # when it should end, by its progress
     predictable: bool = True  # its progress has not promised too much yet
 
-    @property
-    def interval(self) -> float:
-        """Seconds between two polls, as the most impatient waiter wants it."""
-        return max(min(wait.poll_interval for wait in self.waits), MIN_INTERVAL)
-
-    @property
-    def deadline(self) -> float:
-        """The first deadline of the waiters."""
-        return min(wait.deadline for wait in self.waits)
+    def set_waits(self, waits: list[Wait]) -> None:
+        """Replace who waits for it."""
+        self.waits = waits
+        if waits:  # kept here, for thousands of jobs are asked for them at each decision
+            self.interval = max(min(wait.poll_interval for wait in waits), MIN_INTERVAL)
+            self.deadline = min(wait.deadline for wait in waits)
 
     @property
     def due(self) -> float:

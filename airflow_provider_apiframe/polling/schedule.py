@@ -73,7 +73,7 @@ class Schedule:
         Return when its first poll is due at the latest.
         """
         job = self._pending.setdefault(key_of(wait.job_id), PendingJob(wait.job_id, now))
-        job.waits.append(wait)
+        job.set_waits([*job.waits, wait])
         return min(max(now, self._last_scan_at + job.interval), wait.deadline)
 
     def discard(self, wait: Wait) -> None:
@@ -81,7 +81,7 @@ class Schedule:
         key = key_of(wait.job_id)
         job = self._pending.get(key)
         if job and wait in job.waits:
-            job.waits.remove(wait)
+            job.set_waits([other for other in job.waits if other is not wait])
             if not job.waits:
                 del self._pending[key]
         if not self._pending:
@@ -158,7 +158,11 @@ class Schedule:
         coming = sorted(end for end in ends if last < end < math.inf)
         if not coming:
             return math.inf
-        return max(coming[min(enough, len(coming)) - 1], last + MIN_EARLY_SHARE * interval)
+        early = MIN_EARLY_SHARE * interval
+        at = coming[min(enough, len(coming)) - 1]
+        if coming[-1] <= at + early:
+            at = coming[-1]  # no other poll would come sooner, so let this one see all of them
+        return max(at, last + early)
 
     def _throttle(self, kind: PollKind, requests: float, now: float) -> None:
         """Put off polls of a kind that are not urgent, until the rate limit has made up for
