@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -118,6 +119,11 @@ class Made:
         )
 
 
+def position(job: Made) -> tuple[float, str]:
+    """Return where the list has a job."""
+    return job.at, job.name
+
+
 @dataclass
 class World:
     """An API with some jobs, and what a loop does that follows a schedule on it."""
@@ -135,6 +141,7 @@ class World:
         default_factory=list
     )  # when, and for which job by its id; "" is a page
     ended: dict[Wait, tuple[float, object]] = field(default_factory=dict)
+    _oldest_first: list[Made] = field(default_factory=list)
 
     def _fault(self, now: float) -> ApiframeError | None:
         since = [start for start in self.faults if start <= now - T0]
@@ -153,22 +160,23 @@ class World:
     ) -> JobPage:
         if fault := self._fault(now) or self.list_fault():
             raise fault
-        shown = [
-            job for job in self.jobs if job.listed and job.exists and job.at <= now - T0 + 1e-6
-        ]
-        shown.sort(key=lambda job: (job.at, job.name), reverse=True)
-        if cursor:
-            at, name = cursor.split(" ", 1)
-            shown = [job for job in shown if (job.at, job.name) < (float(at), name)]
-        found = [job for job in shown if status in (None, job.status(now))]
-        page = found[:limit]
-        more = f"{page[-1].at!r} {page[-1].name}" if len(found) > limit else None
-        jobs = [self._shifted(job.seen(now)) for job in page]
-        shown = [
-            seen if job.list_images else seen.model_copy(update={"result": None})
-            for job, seen in zip(page, jobs, strict=True)
-        ]
-        return JobPage(jobs=shown, next_cursor=more)
+        if len(self._oldest_first) != len(self.jobs):
+            self._oldest_first = sorted(self.jobs, key=position)
+        at, _, name = (cursor or "inf ").partition(" ")
+        end = bisect_left(self._oldest_first, (float(at), name), key=position)
+        found = (
+            job
+            for job in reversed(self._oldest_first[:end])
+            if job.listed and job.exists and job.at <= now - T0 + 1e-6
+            if status in (None, job.status(now))
+        )
+        page = list(islice(found, limit))
+        more = f"{page[-1].at!r} {page[-1].name}" if next(found, None) else None
+        return JobPage(jobs=[self._listed(job, now) for job in page], next_cursor=more)
+
+    def _listed(self, job: Made, now: float) -> Job:
+        seen = self._shifted(job.seen(now))
+        return seen if job.list_images else seen.model_copy(update={"result": None})
 
     def _shifted(self, job: Job) -> Job:
         if not self.clock_ahead:
@@ -268,7 +276,7 @@ def batch(
 
 def test_many_jobs_share_the_pages_of_the_list():
     means = []
-    for takes in range(140, 160):  # a batch ends anywhere between two looks; nothing tells when
+    for takes in range(140, 160):  # a batch ends anywhere between two polls; nothing tells when
         world = World(batch(200, takes=takes / 10))
         world.watch([wait_for(job) for job in world.jobs])
         lags = world.lags()
@@ -287,14 +295,14 @@ def test_jobs_that_keep_coming_cost_little_each(progress):
     assert sum(world.lags()) / 400 <= 1.2
 
 
-def test_the_progress_that_the_api_reports_brings_the_look_to_the_moment():
+def test_the_progress_that_the_api_reports_brings_the_poll_to_the_moment():
     world = World([Made("job", progress=True, takes=15)])
     world.watch([wait_for("job", every=2)])
     assert world.lags()[0] <= 0.4
 
 
-def test_progress_that_promises_too_much_costs_one_look():
-    """It stands at 99 % for a minute: each look would make the next one come early."""
+def test_progress_that_promises_too_much_costs_one_poll():
+    """It stands at 99 % for a minute: each poll would make the next one come early."""
     stuck = Made("job", takes=80)
     world = World([stuck])
     world._get = lambda job_id, now: stuck.seen(now).model_copy(update={"progress": 99})
@@ -340,19 +348,19 @@ def test_a_clock_of_the_api_that_is_wrong_costs_no_news(ahead):
     assert max(world.lags()) <= 2.0 + 2 * RESPONSE
 
 
-# The budget
+# The rate limit
 
 
 @pytest.mark.parametrize("count", [1, 20, 200, 500, 2000])
-@pytest.mark.parametrize("budget", [30, 120])
-def test_requests_stay_within_the_budget_however_many_jobs_wait(count, budget):
-    world = World(batch(count, takes=10_000), requests_per_minute=budget)
+@pytest.mark.parametrize("per_minute", [30, 120])
+def test_requests_stay_within_the_rate_limit_however_many_jobs_wait(count, per_minute):
+    world = World(batch(count, takes=10_000), requests_per_minute=per_minute)
     world.watch([wait_for(job, deadline=5000) for job in world.jobs], until=240)
-    assert world.busiest_minute() <= budget
+    assert world.busiest_minute() <= per_minute
     assert len(world.ended) == 0
 
 
-def test_two_thousand_jobs_are_delivered_within_the_budget_and_soon():
+def test_two_thousand_jobs_are_delivered_within_the_rate_limit_and_soon():
     world = World(batch(2000, over=8))
     world.watch([wait_for(job) for job in world.jobs])
     lags = world.lags()
@@ -369,7 +377,7 @@ def test_among_very_many_one_that_failed_is_found_too():
     assert failed[1].status == "FAILED"
     assert (
         failed[0] - 20 <= 2 * 15 * 60 / 120 + 10
-    )  # two walks of 15 pages at 120 requests a minute
+    )  # two scans of 15 pages at 120 requests a minute
 
 
 def test_a_deadline_among_very_many_shows_whether_the_job_failed():
@@ -391,7 +399,7 @@ def test_requests_are_spread_over_the_minute_instead_of_used_up_at_its_start():
     assert max(later - earlier for earlier, later in pairwise(world.requests)) <= 6
 
 
-def test_a_budget_never_lets_more_through_in_any_sixty_seconds():
+def test_a_rate_limit_never_lets_more_through_in_any_sixty_seconds():
     limiter, sent = RateLimiter(3), []
     for now in (0, 1, 2, 3, 60, 61.5, 62):
         at = limiter.next_slot(now)
@@ -400,7 +408,7 @@ def test_a_budget_never_lets_more_through_in_any_sixty_seconds():
     assert sent == [0, 1, 2, 60, 61, 62, 120]
 
 
-def test_a_budget_that_changes_keeps_what_was_sent():
+def test_a_rate_limit_that_changes_keeps_what_was_sent():
     limiter = RateLimiter(3)
     for _ in range(3):
         limiter.record(0)
@@ -413,7 +421,7 @@ def test_a_budget_that_changes_keeps_what_was_sent():
 # Alone or together
 
 
-def test_a_job_that_waits_alone_is_polled_for_by_its_id():
+def test_a_job_that_waits_alone_is_polled_by_its_id():
     world = World(batch(3)).watch([wait_for("job-0001")])
     assert {job_id for _, job_id in world.polled} == {"job-0001"}
 
@@ -438,7 +446,7 @@ def test_a_job_that_is_not_found_at_first_is_delivered():
     assert len(world.lags()) == 1
 
 
-def test_a_job_that_the_list_never_shows_is_polled_for_by_its_id():
+def test_a_job_that_the_list_never_shows_is_polled_by_its_id():
     world = World([*batch(30), Made("hidden", listed=False)])
     world.watch([wait_for(job) for job in world.jobs])
     assert len(world.lags()) == 31
@@ -457,7 +465,7 @@ def test_jobs_behind_the_pages_of_another_pipeline_are_found():
 
 
 @pytest.mark.parametrize("page", [["other"], ["other", "other"], []])
-def test_a_walk_ends_even_if_the_list_does_not(page):
+def test_a_scan_ends_even_if_the_list_does_not(page):
     """An API that gives the same page for every cursor, a job twice, or empty pages."""
     world = World([*batch(40), Made("other", at=2, takes=10_000)])
     shown = [job.seen(T0 + 3) for job in world.jobs if job.name in page for _ in page]
@@ -477,7 +485,7 @@ def test_a_job_that_a_page_shows_twice_ends_once():
     assert len(world.lags()) == 3
 
 
-def test_two_old_jobs_far_down_the_list_are_polled_for_one_by_one():
+def test_two_old_jobs_far_down_the_list_are_polled_one_by_one():
     world = World(
         [
             *batch(2, name="old", takes=70),
@@ -489,7 +497,7 @@ def test_two_old_jobs_far_down_the_list_are_polled_for_one_by_one():
     assert len(world.requests) <= 16
 
 
-def test_the_last_one_that_is_missing_is_polled_for_by_its_id():
+def test_the_last_one_that_is_missing_is_polled_by_its_id():
     """The next page might not show it."""
     world = World(batch(101)).watch([wait_for(job) for job in batch(101)], until=4)
     assert {job_id for _, job_id in world.polled} == {"", "job-0000"}
@@ -531,7 +539,7 @@ def test_who_stops_waiting_leaves_the_others_alone():
     assert schedule.next_poll(T0).at == math.inf
 
 
-def test_an_answer_that_comes_when_nobody_waits_any_more_is_nothing():
+def test_a_response_that_comes_when_nobody_waits_any_more_is_nothing():
     schedule = Schedule()
     wait = wait_for("job")
     schedule.add(wait, T0)
@@ -552,7 +560,7 @@ def test_a_job_is_not_polled_for_twice_at_once():
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_an_outage_is_ridden_out_with_ever_rarer_looks(count):
+def test_an_outage_is_ridden_out_with_ever_rarer_polls(count):
     world = World(batch(count), faults={3: unavailable, 300: no_fault})
     world.watch([wait_for(job) for job in world.jobs])
     during = [at for at in world.requests if 3 <= at < 300]
@@ -585,7 +593,7 @@ def test_a_retry_after_for_one_job_is_obeyed_for_all():
     assert len(world.lags()) == 21
 
 
-def test_after_an_outage_the_next_one_is_looked_at_anew():
+def test_after_an_outage_the_next_one_is_polled_anew():
     world = World(
         batch(30, takes=90), faults={3: unavailable, 50: no_fault, 70: unavailable, 71: no_fault}
     )
@@ -593,7 +601,7 @@ def test_after_an_outage_the_next_one_is_looked_at_anew():
     assert [at for at in world.requests if 71 < at < 75]
 
 
-def test_one_wrong_page_costs_a_look_and_not_a_request_for_each_job():
+def test_one_wrong_page_costs_a_scan_and_not_a_request_for_each_job():
     world = World(batch(300))
     real, wrong = world._page, iter([JobPage(jobs=[], next_cursor=None)])
     world._page = lambda now, **query: next(wrong, None) or real(now, **query)
@@ -617,7 +625,7 @@ def test_old_jobs_behind_a_burst_of_new_ones_are_seen_in_the_list(old, ago):
 @pytest.mark.parametrize(
     "told", [lambda at: iso(at)[:19] + "+00:00", lambda at: iso(at)[:19], lambda at: "soon"]
 )
-def test_times_that_say_little_do_not_turn_looks_at_the_list_into_looks_at_each_job(told):
+def test_times_that_say_little_do_not_turn_scans_into_polls_of_each_job(told):
     world = World(batch(500))
     real = world._shifted
     world._shifted = lambda job: real(job).model_copy(
@@ -700,13 +708,13 @@ def test_deadlines_are_kept_through_an_outage(fault, count):
         assert 0 <= at - (wait.deadline - T0) <= 0.5
 
 
-def test_a_deadline_gets_a_last_look():
+def test_a_deadline_gets_a_last_poll():
     world = World([Made("job", takes=99.9)]).watch([wait_for("job", deadline=100, every=60)])
     assert [outcome.status for _, outcome in world.ended.values()] == ["COMPLETED"]
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_a_deadline_that_passed_before_still_gets_a_look(count):
+def test_a_deadline_that_passed_before_still_gets_a_poll(count):
     world = World(batch(count, takes=0.0, over=0)).watch(
         [wait_for(job, deadline=-50) for job in batch(count, over=0)]
     )
@@ -726,7 +734,7 @@ def test_one_job_that_cannot_be_read_slows_down_nobody_else():
 
 
 @pytest.mark.parametrize("fault", [forbidden, unusable])
-def test_where_the_list_cannot_be_used_jobs_are_polled_for_one_by_one(fault):
+def test_where_the_list_cannot_be_used_jobs_are_polled_one_by_one(fault):
     world = World(batch(8), list_fault=fault)
     world.watch([wait_for(job, every=5) for job in world.jobs])
     assert len(world.lags()) == 8
@@ -879,13 +887,13 @@ def worlds(draw: st.DrawFn) -> tuple[World, dict[Wait, float]]:
 
 @settings(max_examples=60)
 @given(worlds())
-def test_every_wait_ends_once_in_time_and_within_the_budget(drawn):
+def test_every_wait_ends_once_in_time_and_within_the_rate_limit(drawn):
     world, starts = replace(drawn[0], requests=[], polled=[], ended={}), drawn[1]
     world.watch(starts, until=1000)
     jobs = {job.name: job for job in world.jobs}
     assert world.ended.keys() == starts.keys()
     assert world.busiest_minute() <= world.requests_per_minute
-    slack = 60 + 3 if world.requests_per_minute == 20 else 3  # a budget that is used up is used up
+    slack = 60 + 3 if world.requests_per_minute == 20 else 3  # a limit that is used up is used up
     for wait, (at, outcome) in world.ended.items():
         job = jobs[wait.job_id]
         deadline = max(wait.deadline - T0, starts[wait])

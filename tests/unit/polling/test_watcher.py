@@ -31,7 +31,7 @@ IMAGE = {"images": ["https://cdn.example/a.png"]}
 
 @pytest.fixture
 def settings(sandbox: Sandbox) -> ClientSettings:
-    return ClientSettings(sandbox.api_key, sandbox.url, requests_per_minute=5000)
+    return ClientSettings(sandbox.api_key, sandbox.url, verify=False, requests_per_minute=5000)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_all_that_wait_share_the_looks(sandbox, submit, watch):
+def test_all_that_wait_share_the_scans(sandbox, submit, watch):
     job_ids = [submit() for _ in range(30)]
     jobs = watch(*(waiting(job_id) for job_id in job_ids))
     assert [job.id for job in jobs] == job_ids
@@ -377,6 +377,7 @@ def test_only_a_few_jobs_are_polled_by_id_at_once(sandbox, submit, watch, monkey
         nonlocal now, most
         now += 1
         most = max(most, now)
+        await asyncio.sleep(0.1)
         try:
             return await real(self, job_id, retry=retry)
         finally:
@@ -459,7 +460,7 @@ def test_a_slot_of_the_rate_limit_that_nobody_used_is_free(sandbox, submit, run)
     assert run(leave()) <= 60
 
 
-def test_a_list_that_breaks_in_a_way_nobody_thought_of_leaves_the_jobs_to_be_asked_for(
+def test_a_list_that_breaks_in_a_way_nobody_thought_of_leaves_the_jobs_to_be_polled_by_id(
     submit, monkeypatch, watch
 ):
     job_ids = [submit() for _ in range(3)]
