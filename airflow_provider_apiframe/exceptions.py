@@ -67,17 +67,17 @@ def _advice(error: ApiframeError) -> str | None:
 
 def still_running_hint(job_id: str) -> str:
     """Say what becomes of a job that could not be waited for."""
-    return (
-        f"Job {job_id} was accepted and goes on; "
-        f"collect it with ApiframeJobSensor(job_id={job_id!r})."
-    )
+    return f"It was accepted and goes on; collect it with ApiframeJobSensor(job_id={job_id!r})."
 
 
 def cannot_cancel_hint(job_id: str) -> str:
-    """Say what becomes of a job whose task was stopped: Apiframe has no way to cancel one."""
+    """Say what becomes of a job whose task is told to stop: Apiframe has no way to cancel one.
+
+    A worker that shuts down may let the try go on and deliver, so no more is said than is known.
+    """
     return (
-        f"Apiframe cannot cancel a job: job {job_id} keeps running and is paid for. "
-        f"{collect_hint(job_id)}"
+        "Told to stop while the job runs. Apiframe cannot cancel a job: it goes on, and is paid "
+        f"for. If this try ends without its image, {collect_hint(job_id)}"
     )
 
 

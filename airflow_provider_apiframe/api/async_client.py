@@ -15,11 +15,17 @@ import httpx
 import tenacity
 
 from airflow_provider_apiframe.api import endpoints
+from airflow_provider_apiframe.api.body import PIECE_BYTES, BodyError, BoundedBody
 from airflow_provider_apiframe.api.endpoints import Call, Endpoint
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.api.responses import Response, connection_error, parse_response
+from airflow_provider_apiframe.api.responses import (
+    Response,
+    connection_error,
+    parse_response,
+    unexpected_response,
+)
 from airflow_provider_apiframe.api.retries import retry_options
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 
@@ -123,14 +129,24 @@ class AsyncApiframeClient:
 
     async def _send(self, call: Call[Any]) -> Any:
         try:
-            response = await self._http.request(
-                call.method,
-                call.url(self.settings),
-                content=call.content,
-                headers=call.headers(self.settings),
-            )
-        except httpx.HTTPError as error:
-            timed_out = isinstance(error, httpx.TimeoutException)
+            async with asyncio.timeout(self.settings.timeout):
+                response = await self._exchange(call)
+        except BodyError as error:
+            raise unexpected_response(call, str(error)) from None
+        except (OSError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
             raise connection_error(call, error, self.settings, timed_out=timed_out) from None
-        received = Response(response.status_code, response.headers, response.content)
-        return parse_response(call, received, self.settings)
+        return parse_response(call, response, self.settings)
+
+    async def _exchange(self, call: Call[Any]) -> Response:
+        async with self._http.stream(
+            call.method,
+            call.url(self.settings),
+            content=call.content,
+            headers=call.headers(self.settings),
+        ) as response:
+            body = BoundedBody()
+            async for piece in response.aiter_raw(PIECE_BYTES):
+                body.add(piece)
+            content = body.unpacked(response.headers.get("content-encoding", ""))
+            return Response(response.status_code, response.headers, content)

@@ -11,14 +11,21 @@ from typing import Any, TypeVar, cast
 
 import requests
 import tenacity
+import urllib3
 
 from airflow_provider_apiframe.api import endpoints
+from airflow_provider_apiframe.api.body import PIECE_BYTES, BodyError, BoundedBody, within
 from airflow_provider_apiframe.api.download import DownloadedImage, download
 from airflow_provider_apiframe.api.endpoints import Call, Endpoint
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
 from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.api.responses import Response, connection_error, parse_response
+from airflow_provider_apiframe.api.responses import (
+    Response,
+    connection_error,
+    parse_response,
+    unexpected_response,
+)
 from airflow_provider_apiframe.api.retries import retry_options
 from airflow_provider_apiframe.api.session import ApiframeSession
 from airflow_provider_apiframe.api.settings import ClientSettings
@@ -118,18 +125,28 @@ class ApiframeClient:
 
     def _send(self, call: Call[Any]) -> Any:
         try:
-            response = self.session.request(
-                call.method,
-                call.url(self.settings),
-                data=call.content,
-                headers=call.headers(self.settings),
-                timeout=self.settings.timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            response = within(self.settings.timeout, partial(self._exchange, call))
+        except BodyError as error:
+            raise unexpected_response(call, str(error)) from None
+        except (OSError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # urllib3 wraps the reason in talk of its own retries.
             reason = getattr(error.args[0] if error.args else None, "reason", error)
-            timed_out = isinstance(error, requests.Timeout)
+            timed_out = isinstance(error, (TimeoutError, requests.Timeout))
             raise connection_error(call, reason, self.settings, timed_out=timed_out) from None
-        received = Response(response.status_code, response.headers, response.content)
-        return parse_response(call, received, self.settings)
+        return parse_response(call, response, self.settings)
+
+    def _exchange(self, call: Call[Any]) -> Response:
+        with self.session.request(
+            call.method,
+            call.url(self.settings),
+            data=call.content,
+            headers=call.headers(self.settings),
+            timeout=self.settings.timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = BoundedBody()
+            for piece in response.raw.stream(PIECE_BYTES, decode_content=False):
+                body.add(piece)
+            content = body.unpacked(response.headers.get("content-encoding", ""))
+            return Response(response.status_code, response.headers, content)

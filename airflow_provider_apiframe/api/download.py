@@ -7,8 +7,10 @@ product-style User-Agent.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,24 +18,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 import tenacity
+import urllib3
 
+from airflow_provider_apiframe.api.body import PIECE_BYTES, within
 from airflow_provider_apiframe.api.endpoints import USER_AGENT
 from airflow_provider_apiframe.api.errors import DownloadError
+from airflow_provider_apiframe.api.image_format import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    image_type,
+    is_complete,
+)
 from airflow_provider_apiframe.api.retries import retry_backoff
 from airflow_provider_apiframe.api.settings import is_loopback
 
 MAX_BYTES = 100 * 1024 * 1024
-"""Size cap.
+"""Size cap. A 4 MP image has about 12 MB as PNG; what has more than 100 MB is no image of ours."""
 
-A 4 MP image has about 12 MB as PNG; a link that gives more than 100 MB is not an image of ours.
-"""
+MAX_SECONDS = 600.0
+"""Time cap of one attempt: 100 MB at 170 kB/s."""
 
-_CHUNK = 64 * 1024
-_HEAD = 12  # bytes that tell the type
+_MAX_REDIRECTS = 5
+_MAX_NAME = 100  # characters of a link's name; file systems allow 255 bytes
 
 
 @dataclass(frozen=True)
@@ -52,17 +62,6 @@ class DownloadedImage:
     sha256: str
 
 
-def image_type(head: bytes) -> tuple[str, str] | None:
-    """Return (content type, file extension) by the first 12 bytes, None for another type."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png", "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg", "jpg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp", "webp"
-    return None
-
-
 def download(
     url: str,
     target: str | os.PathLike[str],
@@ -71,9 +70,13 @@ def download(
     max_retries: int = 4,
     verify: bool | str = True,
     max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DownloadedImage:
     """Fetch the image behind *url* into *target*.
+
+    Redirects are followed to public addresses only, and never from https to http. A link on this
+    machine may lead to this machine.
 
     :param url: http(s) link to a PNG, JPEG or WebP.
     :param target: a file, written under exactly this name; or a folder (one that exists, or a path
@@ -83,7 +86,8 @@ def download(
     :param max_retries: how often a lost connection, a short read, 408, 429 or 5xx is tried again.
     :param verify: as in ``requests``.
     :param max_bytes: size cap in bytes.
-    :param sleep: waits the given seconds between repeats.
+    :param max_seconds: time cap of one attempt in seconds.
+    :param sleep: waits the given seconds between retries.
     :raises DownloadError: the link is dead, gives something that is no image, or could not be read
         whole. *target* is untouched: bytes go to a temporary file beside it, which is renamed when
         it is complete.
@@ -97,88 +101,142 @@ def download(
         sleep=sleep,
         reraise=True,
     )
-    return retrying(_download_once, url, target, timeout, verify, max_bytes)
+
+    def attempt() -> DownloadedImage:
+        try:
+            return within(
+                max_seconds, lambda: _download_once(url, target, timeout, verify, max_bytes)
+            )
+        except TimeoutError:
+            shown = _without_secrets(url)
+            raise DownloadError(
+                f"{shown} was not there whole within {max_seconds:g} s", transient=True
+            ) from None
+
+    return retrying(attempt)
 
 
 def _download_once(
     url: str, target: str | os.PathLike[str], timeout: float, verify: bool | str, max_bytes: int
 ) -> DownloadedImage:
-    shown = _without_secrets(url)
     is_folder = os.fspath(target).endswith(("/", os.sep)) or Path(target).is_dir()
     folder = Path(target) if is_folder else Path(target).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with _response(url, timeout, verify) as response, _temporary_file(folder) as file:
-        digest, size, head = hashlib.sha256(), 0, b""
-        for chunk in response.iter_content(_CHUNK):
-            size += len(chunk)
-            if size > max_bytes:
-                raise DownloadError(
-                    f"{shown} gives more than {max_bytes} bytes; stopped", transient=False
-                )
-            head = (head + chunk)[:_HEAD] if len(head) < _HEAD else head
-            digest.update(chunk)
-            file.write(chunk)
-        promised = response.headers.get("Content-Length", "")
-        if (
-            promised.isdigit()
-            and "Content-Encoding" not in response.headers
-            and int(promised) != size
-        ):
-            raise DownloadError(f"{shown} gave {size} of {promised} bytes", transient=True)
-        kind = image_type(head)
-        if kind is None:
-            raise DownloadError(
-                f"{shown} gave {size} bytes that are no PNG, JPEG or WebP: {head!r}...",
-                transient=False,
-            )
-        content_type, extension = kind
+    with _following(url, timeout, verify) as response, _temporary_file(folder) as file:
+        digest, size, content_type, extension = _copy(url, response, file, max_bytes)
         path = folder / _file_name(url, extension) if is_folder else Path(target)
         file.flush()
         Path(file.name).replace(path)
-    return DownloadedImage(path, content_type, size, digest.hexdigest())
+    return DownloadedImage(path, content_type, size, digest)
+
+
+def _copy(
+    url: str, response: requests.Response, file: IO[bytes], max_bytes: int
+) -> tuple[str, int, str, str]:
+    """Copy the image into *file*; return its SHA-256, size, content type and extension."""
+    shown = _without_secrets(url)
+    digest, size, head, tail = hashlib.sha256(), 0, b"", b""
+    for piece in response.iter_content(PIECE_BYTES):
+        size += len(piece)
+        if size > max_bytes:
+            raise DownloadError(
+                f"{shown} gives more than {max_bytes} bytes; stopped", transient=False
+            )
+        head = (head + piece)[:HEAD_BYTES]
+        tail = (tail + piece)[-TAIL_BYTES:]
+        digest.update(piece)
+        file.write(piece)
+    promised = response.headers.get("Content-Length", "")
+    if promised.isdigit() and "Content-Encoding" not in response.headers and int(promised) != size:
+        raise DownloadError(f"{shown} gave {size} of {promised} bytes", transient=True)
+    kind = image_type(head)
+    if kind is None:
+        raise DownloadError(
+            f"{shown} gave {size} bytes that are no PNG, JPEG or WebP: {head!r}...", transient=False
+        )
+    if not is_complete(kind[0], head, tail, size):
+        raise DownloadError(f"{shown} gave {size} bytes without the image's end", transient=True)
+    return digest.hexdigest(), size, *kind
 
 
 @contextmanager
-def _response(url: str, timeout: float, verify: bool | str) -> Iterator[requests.Response]:
+def _following(url: str, timeout: float, verify: bool | str) -> Iterator[requests.Response]:
+    """Yield the 200 response that *url* leads to."""
     shown = _without_secrets(url)
+    headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
     try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
-    try:
-        headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
         with requests.Session() as session:
-            session.trust_env = not is_loopback(host)  # this machine is reached without a proxy
-            with session.get(
-                url, headers=headers, stream=True, timeout=timeout, verify=verify
-            ) as response:
-                status = response.status_code
-                if status >= 400:
-                    gone = (
-                        " The link has expired or the image is gone."
-                        if status in (403, 404, 410)
-                        else ""
-                    )
-                    transient = status in (408, 429) or status >= 500
-                    raise DownloadError(
-                        f"{shown} answered {status}.{gone}", transient=transient, status_code=status
-                    )
-                yield response
+            session.trust_env = not is_loopback(urlsplit(url).hostname)  # reached without a proxy
+            for _ in range(_MAX_REDIRECTS + 1):
+                with session.get(
+                    url,
+                    headers=headers,
+                    stream=True,
+                    timeout=timeout,
+                    verify=verify,
+                    allow_redirects=False,
+                ) as response:
+                    location = response.headers.get("location")
+                    if not response.is_redirect or location is None:
+                        _check_status(shown, response.status_code)
+                        yield response
+                        return
+                    url = _redirected(url, location, shown)
+            raise DownloadError(
+                f"{shown} redirects more than {_MAX_REDIRECTS} times", transient=False
+            )
     except (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
         requests.exceptions.MissingSchema,
+        ValueError,  # what cannot be read as a URL at all
     ):
         raise DownloadError(f"{shown} is not an http(s) link", transient=False) from None
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # The library's own text repeats the URL, query and all: a signed link is a secret.
+        reason = type(error).__name__
+        raise DownloadError(f"{shown} could not be read: {reason}", transient=True) from None
+    except OSError as error:
+        raise DownloadError(f"The image could not be written: {error}", transient=False) from None
+
+
+def _check_status(shown: str, status: int) -> None:
+    if status == 200:
+        return
+    gone = " The link has expired or the image is gone." if status in (403, 404, 410) else ""
+    transient = status in (408, 429) or status >= 500
+    raise DownloadError(
+        f"{shown} returned {status}.{gone}", transient=transient, status_code=status
+    )
+
+
+def _redirected(url: str, location: str, shown: str) -> str:
+    """Return where a redirect of *url* leads, if that is no way into somebody's own network."""
+    target = urljoin(url, location)
+    before, after = urlsplit(url), urlsplit(target)
+    where = _without_secrets(target)
+    if after.scheme not in ("http", "https") or (before.scheme == "https" != after.scheme):
+        raise DownloadError(f"{shown} redirects to {where}, which is not https", transient=False)
+    if is_loopback(before.hostname) and is_loopback(after.hostname):
+        return target
+    if not _is_public(after.hostname or ""):
         raise DownloadError(
-            f"{shown} could not be read: {type(error).__name__}", transient=True
-        ) from None
+            f"{shown} redirects to {where}, which is not a public address", transient=False
+        )
+    return target
+
+
+def _is_public(host: str) -> bool:
+    """Return whether all addresses of *host* are public; what cannot be resolved leads nowhere."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return True  # through a proxy it may be reached all the same
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
 
 
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".apiframe-{uuid.uuid4().hex}.part"
     try:
         with path.open("xb") as file:
@@ -189,7 +247,7 @@ def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
 
 def _file_name(url: str, extension: str) -> str:
     stem = Path(unquote(urlsplit(url).path)).stem
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem) or 'image'}.{extension}"
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:_MAX_NAME] or 'image'}.{extension}"
 
 
 def _without_secrets(url: str) -> str:
@@ -198,4 +256,5 @@ def _without_secrets(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "the link"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel
 
 from airflow_provider_apiframe import __version__
+from airflow_provider_apiframe.api.body import ACCEPT_ENCODING
 from airflow_provider_apiframe.api.errors import ConflictError, InvalidRequestError
 from airflow_provider_apiframe.api.models import (
     Account,
@@ -91,6 +92,7 @@ class Call(Generic[M]):
         """Return the request's headers. They hold the API key and are never shown."""
         headers = {
             "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             "User-Agent": USER_AGENT,
             API_KEY_HEADER: settings.api_key,
         }

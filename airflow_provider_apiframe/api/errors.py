@@ -1,23 +1,25 @@
 """Everything that can go wrong with Apiframe, as one tree.
 
-    ApiframeError ├── ConfigurationError           the connection cannot be used as it is written
-    ├── InvalidRequestError          a parameter is wrong (found here, or answered with 400); also a
-    ValueError ├── AuthenticationError          401: the API key is missing, wrong or revoked ├──
-    PermissionDeniedError        403: the API key is inactive or may not do this ├──
-    BlockedByProxyError          403 without JSON: the vendor's proxy refused the client, not the
-    key ├── InsufficientCreditsError     402: the team's balance is too low ├── NotFoundError
-    404: no such job, or another user's ├── ConflictError                409: the idempotency key
-    was used with another body ├── BudgetExceededError          the image may cost more than its
-    limit, or than the team has; nothing was sent ├── RequestRefusedError          any other 4xx, or
-    a redirect ├── RateLimitedError             429                                   (transient)
-    ├── ServiceUnavailableError      408 and 5xx                           (transient) ├──
-    ConnectionFailedError        no answer: network, TLS, timeout      (transient) ├──
-    UnexpectedResponseError          an answer came, but not what the API promises; keeps job id and
-    raw answer (transient or not) ├── DownloadError                an image could not be fetched └──
-    JobError                     the job itself; keeps the job id
-        ├── JobFailedError           FAILED, refunded by the vendor        (transient or not: see
-        job_failures.py) ├── JobCancelledError        CANCELLED
-        (transient) └── JobTimeoutError          still unfinished at the deadline      (transient)
+    ApiframeError
+    ├── ConfigurationError       API key, base URL or limits cannot be used as they are written
+    ├── InvalidRequestError      a parameter is wrong (found here, or by a 400); also a ValueError
+    ├── AuthenticationError      401: the API key is missing, wrong or revoked
+    ├── PermissionDeniedError    403: the API key is inactive or may not do this
+    ├── BlockedByProxyError      403 without JSON: the vendor's proxy refused the client
+    ├── InsufficientCreditsError 402: the team's balance is too low
+    ├── NotFoundError            404: no such job, or another user's
+    ├── ConflictError            409: the idempotency key was used with another body
+    ├── BudgetExceededError      the image may cost more than its limit, or than the team has
+    ├── RequestRefusedError      any other 4xx, or a redirect
+    ├── RateLimitedError         429                                                (transient)
+    ├── ServiceUnavailableError  408 and 5xx                                        (transient)
+    ├── ConnectionFailedError    no response: network, TLS, timeout                 (transient)
+    ├── UnexpectedResponseError  a response, but not what the API promises          (or transient)
+    ├── DownloadError            an image could not be fetched                      (or transient)
+    └── JobError                 the job itself; keeps the job id
+        ├── JobFailedError       FAILED, refunded: see job_failures.py              (or transient)
+        ├── JobCancelledError    CANCELLED                                          (transient)
+        └── JobTimeoutError      still unfinished at the deadline                   (transient)
 
 ``transient`` says whether trying the same thing again later can help. Texts are for people: what
 was wrong, with which value, what to do next. None of them contains the API key.
@@ -34,8 +36,8 @@ class ApiframeError(Exception):
     """Base of all errors of the API layer.
 
     :ivar job_id: the job this is about, when there is one.
-    :ivar status_code: HTTP status of the answer, when there was one.
-    :ivar request_id: the vendor's ``x-request-id``, when the answer had one.
+    :ivar status_code: HTTP status of the response, when there was one.
+    :ivar request_id: the vendor's ``x-request-id``, when the response had one.
     """
 
     transient: bool = False
@@ -53,9 +55,15 @@ class ApiframeError(Exception):
         self.status_code = status_code
         self.request_id = request_id
 
+    def __str__(self) -> str:
+        # The job comes last: a log view cuts long lines, and the reason matters more.
+        text = super().__str__()
+        named = self.job_id is None or self.job_id in text
+        return text if named else f"{text} [job {self.job_id}]"
+
     def adding(self, sentence: str) -> Self:
         """Return this error with one more sentence at its end."""
-        self.args = (f"{str(self).rstrip('.')}. {sentence}",)
+        self.args = (f"{super().__str__().rstrip('.')}. {sentence}",)
         return self
 
 
@@ -96,15 +104,15 @@ class PermissionDeniedError(ApiframeError):
 class BlockedByProxyError(ApiframeError):
     """403 that does not come from the API: the proxy before it refused this client.
 
-    The key was not looked at.
+    The key was not checked.
     """
 
 
 class InsufficientCreditsError(ApiframeError):
     """402: the team cannot pay. Nothing was charged.
 
-    :ivar required: credits the job would cost, or None when the answer did not say.
-    :ivar available: credits the team has, or None when the answer did not say.
+    :ivar required: credits the job would cost, or None when the response did not say.
+    :ivar available: credits the team has, or None when the response did not say.
     """
 
     def __init__(
@@ -175,18 +183,19 @@ class ServiceUnavailableError(ApiframeError):
 
 
 class ConnectionFailedError(ApiframeError):
-    """No answer came: DNS, TLS, a refused or dropped connection, a timeout."""
+    """No response came: DNS, TLS, a refused or dropped connection, a timeout."""
 
     transient = True
 
 
 class UnexpectedResponseError(ApiframeError):
-    """An answer came, but not what the API promises. Something may have been paid.
+    """A response came, but not what the API promises. Something may have been paid.
 
     ``transient`` is set per instance: asking again costs nothing with a GET or an idempotency key,
-    and a proxy's page in place of an answer passes. A finished job without an image stays as it is.
+    and a proxy's page in place of a response passes. A finished job without an image stays as it
+    is.
 
-    :ivar raw: the answer's text, cut to 2,000 characters, with the API key blotted out.
+    :ivar raw: the response's text, cut to 2,000 characters, with the API key blotted out.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ the API grows and a paid image must not be lost to a strict reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
@@ -29,6 +28,7 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.job_failures import UNKNOWN_FAILURE, classify_failure
 from airflow_provider_apiframe.api.params.flux import truncated_repr
+from airflow_provider_apiframe.api.settings import without_keys
 
 
 class _Response(BaseModel):
@@ -39,7 +39,7 @@ class _Response(BaseModel):
     )
 
 
-def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+def _or_none(value: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(value)
     except ValidationError:
@@ -55,6 +55,10 @@ _Status = Annotated[
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
 _Flag = Annotated[bool | None, WrapValidator(_or_none)]
+# A price that is negative, or no number at all (JSON readers take NaN), is no price.
+_Price = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, WrapValidator(_or_none)
+]
 
 
 class JobAccepted(_Response):
@@ -135,26 +139,25 @@ class Job(_Response):
             result, for it was paid for.
         """
         if self.status == "FAILED":
-            reason = (self.error or "the API gave no reason").rstrip(".")
+            reason = without_keys(self.error or "the API gave no reason").rstrip(".")
             rule = classify_failure(self.error)
             raise JobFailedError(
-                f"Apiframe job {self.id} FAILED: {reason}{self._charge()}. {rule.advice}",
+                f"The job FAILED: {reason}{self._charge()}. {rule.advice}",
                 job_id=self.id,
                 kind=rule.kind,
                 transient=rule.transient,
             )
         if self.status == "CANCELLED":
-            reason = f" ({self.error})" if self.error else ""
+            reason = f" ({without_keys(self.error)})" if self.error else ""
             raise JobCancelledError(
-                f"Apiframe job {self.id} was CANCELLED{reason}{self._charge()}. "
-                f"{UNKNOWN_FAILURE.advice}",
+                f"The job was CANCELLED{reason}{self._charge()}. {UNKNOWN_FAILURE.advice}",
                 job_id=self.id,
             )
         if not self.image_urls:
-            raw = truncated_repr(self.result, 2000)
+            raw = without_keys(truncated_repr(self.result, 2000))
             raise UnexpectedResponseError(
-                f"Apiframe job {self.id} is {self.status}, but its result holds no link to an "
-                f"image: {raw}. It was paid for: keep the job id and ask Apiframe's support.",
+                f"The job is {self.status}, but its result holds no link to an image. It was paid "
+                f"for: keep the job id and ask Apiframe's support. The result: {raw}",
                 raw=raw,
                 job_id=self.id,
             )
@@ -172,27 +175,31 @@ def _parse_datetime(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _find_urls(result: Any) -> list[str]:
+def _find_urls(result: Any, depth: int = 4) -> list[str]:
     """Find links in any form seen: a URL, a list, {"images": [...]}, or a key with one URL."""
     if isinstance(result, str):
         return [result] if result.startswith(("https://", "http://")) else []
+    if depth == 0:  # no form seen is nested as deeply
+        return []
     if isinstance(result, list):
-        return [url for item in result for url in _find_urls(item)]
+        return [url for item in result for url in _find_urls(item, depth - 1)]
     if isinstance(result, Mapping):
         for key in ("images", "image", "imageUrl", "image_url", "url"):
-            if urls := _find_urls(result.get(key)):
+            if urls := _find_urls(result.get(key), depth - 1):
                 return urls
     return []
 
 
-def _skip_unreadable(jobs: Any) -> Any:
-    if not isinstance(jobs, list):
-        return jobs
-    return [
-        read
-        for job in jobs
-        if (read := _or_none(job, lambda value, *_: Job.model_validate(value))) is not None
-    ]
+def _skip_unreadable(model: type[_Response]) -> Callable[[Any], Any]:
+    """Return a validator of lists that leaves out what cannot be read: it hides no other."""
+
+    def validate(items: Any) -> Any:
+        if not isinstance(items, list):
+            return items
+        read = (_or_none(item, model.model_validate) for item in items)
+        return [item for item in read if item is not None]
+
+    return validate
 
 
 class JobPage(_Response):
@@ -201,7 +208,7 @@ class JobPage(_Response):
     A job that cannot be read is left out: it must not hide the others.
     """
 
-    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable)]
+    jobs: Annotated[list[Job], BeforeValidator(_skip_unreadable(Job))]
     next_cursor: _Text = None
     has_more: _Flag = None
 
@@ -253,12 +260,12 @@ class ModelInfo(_Response):
     label: _Text = None
     modality: _Text = None
     description: _Text = None
-    cost_min: _Number = None
-    cost_max: _Number = None
+    cost_min: _Price = None
+    cost_max: _Price = None
     pricing_mode: _Text = None
 
 
 class ModelList(_Response):
     """The response of ``GET /v2/models``."""
 
-    models: list[ModelInfo]
+    models: Annotated[list[ModelInfo], BeforeValidator(_skip_unreadable(ModelInfo))]

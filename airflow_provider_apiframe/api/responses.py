@@ -30,7 +30,7 @@ from airflow_provider_apiframe.api.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
-from airflow_provider_apiframe.api.settings import ClientSettings
+from airflow_provider_apiframe.api.settings import ClientSettings, without_keys
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,15 +56,21 @@ class Response:
         return self.content.decode("utf-8", "replace")
 
     @property
+    def shown(self) -> str:
+        """The first 2,000 characters, for people: without anything that looks like an API key."""
+        return without_keys(self.text)[:RAW_LENGTH]
+
+    @property
     def request_id(self) -> str | None:
         """The vendor's id of the request, for their support."""
-        return self.headers.get("x-request-id")
+        request_id = self.headers.get("x-request-id")
+        return without_keys(request_id[:SHOWN_LENGTH]) if request_id else None
 
     def json_object(self) -> dict[str, Any]:
         """Return the content if it is a JSON object, else an empty one."""
         try:
             content = json.loads(self.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -75,8 +81,10 @@ def parse_response(call: Call[M], response: Response, settings: ClientSettings) 
     :raises ApiframeError: the one that fits the status, or UnexpectedResponseError if a 2xx does
         not hold what it should.
     """
-    # First of all: what the API echoes must reach neither a text nor a value.
-    response = replace(response, content=settings.redact(response.text).encode())
+    # First of all: an echo of the connection's key must reach neither a text nor a value. What only
+    # looks like a key stays in values: it may be part of a link or a prompt.
+    own_key_hidden = response.text.replace(settings.api_key, "***")
+    response = replace(response, content=own_key_hidden.encode())
     if not 200 <= response.status_code < 300:
         error: ApiframeError = error_from_response(call, response, settings)
     else:
@@ -88,10 +96,11 @@ def parse_response(call: Call[M], response: Response, settings: ClientSettings) 
             problem = invalid.errors()[0]
             where = ".".join(map(str, problem["loc"]))
             problem_text = f"{where}: {problem['msg']}" if where else problem["msg"]
-            error = _unexpected(call, response, problem_text)
-        except ValueError:
-            error = _unexpected(call, response, "it is not JSON")
+            error = unexpected_response(call, problem_text, response)
+        except (ValueError, RecursionError):
+            error = unexpected_response(call, "it is not JSON", response)
     error.job_id = call.job_id or error.job_id
+    error.request_id = settings.redact(error.request_id) if error.request_id else None
     raise error  # out here, where the ValidationError and what it quotes of the response are gone
 
 
@@ -111,11 +120,10 @@ def connection_error(
 def error_from_response(
     call: Call[Any], response: Response, settings: ClientSettings
 ) -> ApiframeError:
-    """Return the error that a response outside 2xx stands for. Its content is redacted already."""
+    """Return the error that a response outside 2xx stands for: the reason, what to do, the rest."""
     status, name, request_id = response.status_code, settings.name, response.request_id
     context = f"{call.target} returned {status}: {_message(response)}"
     context = settings.redact(f"{context} (request id {request_id})" if request_id else context)
-
     if status == 400:
         return _invalid_request(context, response)
     if status == 402:
@@ -123,58 +131,57 @@ def error_from_response(
     if status == 429:
         wait = retry_after(response.headers)
         return RateLimitedError(
-            f"Apiframe's rate limit is reached. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe's rate limit is reached.{_asks_to_wait(wait)} {context}.",
             retry_after=wait,
             request_id=request_id,
         )
     if status == 408 or status >= 500:
         wait = retry_after(response.headers)
         return ServiceUnavailableError(
-            f"Apiframe is not available. {context}.{_asks_to_wait(wait)}",
+            f"Apiframe is not available.{_asks_to_wait(wait)} {context}.",
             status_code=status,
             retry_after=wait,
             request_id=request_id,
         )
-    kind, text = _refusal(response, context, name)
+    kind, reason = _refusal(response, name)
+    text = f"{reason} {context}." if reason else f"{context}."
     return kind(text, status_code=status, request_id=request_id)
 
 
-def _refusal(response: Response, context: str, name: str) -> tuple[type[ApiframeError], str]:
-    """Return the error class and text for a status that says no and carries nothing more."""
+def _refusal(response: Response, name: str) -> tuple[type[ApiframeError], str]:
+    """Return the class and the reason for a status that says no and carries nothing more."""
     status = response.status_code
     if status == 401:
         return AuthenticationError, (
-            f"Apiframe rejected the API key of {name}. {context}. "
-            "Use a valid key from console.apiframe.ai."
+            f"Apiframe rejected the API key of {name}. Use a valid key from console.apiframe.ai."
         )
     if status == 403 and not response.json_object():  # the API itself writes JSON
         return BlockedByProxyError, (
-            f"The proxy in front of Apiframe refused this client, not the API key. {context}. "
-            "Check whether something on the way changes the User-Agent or blocks this address."
+            "The proxy in front of Apiframe refused this client, not the API key. Check whether "
+            "something on the way changes the User-Agent or blocks this address."
         )
     if status == 403:
         return PermissionDeniedError, (
-            f"The API key of {name} is inactive or may not do this. {context}. "
+            f"The API key of {name} is inactive or may not do this. "
             "Look at it in console.apiframe.ai."
         )
     if status == 404:
         return NotFoundError, (
-            f"{context}. It does not exist, or it belongs to another user: use the key of the "
-            "user that submitted it."
+            "It does not exist, or it belongs to another user: use the key of the user that "
+            "submitted it."
         )
     if status == 409:
         return ConflictError, (
-            f"The idempotency key was already used with another request. {context}. Nothing was "
-            "submitted under another key, for the job of the first request is paid for: look for "
-            "it at console.apiframe.ai."
+            "The idempotency key was already used with another request. Nothing was submitted "
+            "under another key, for the job of the first request is paid for: look for it at "
+            "console.apiframe.ai."
         )
     if 300 <= status < 400:
         host = _host(response.headers.get("location", "")) or "another place"
         return RequestRefusedError, (
-            f"{context}. It is a redirect to {host}; it is not followed, for the API key must not "
-            "travel there."
+            f"A redirect to {host} is not followed, for the API key must not travel there."
         )
-    return RequestRefusedError, f"{context}."
+    return RequestRefusedError, ""
 
 
 def _insufficient_credits(context: str, response: Response, name: str) -> InsufficientCreditsError:
@@ -182,8 +189,8 @@ def _insufficient_credits(context: str, response: Response, name: str) -> Insuff
     available = _count(response, "creditsAvailable")
     return InsufficientCreditsError(
         f"Not enough credits: the job costs {_or_unknown(required)}, the team of {name} has "
-        f"{_or_unknown(available)}. {context}. Nothing was paid. Buy credits at "
-        "console.apiframe.ai.",
+        f"{_or_unknown(available)}. Nothing was paid. Buy credits at console.apiframe.ai. "
+        f"{context}.",
         required=required,
         available=available,
         request_id=response.request_id,
@@ -193,33 +200,40 @@ def _insufficient_credits(context: str, response: Response, name: str) -> Insuff
 def _invalid_request(context: str, response: Response) -> InvalidRequestError:
     details = response.json_object().get("details")
     details = details if isinstance(details, Mapping) else {}
-    fields = {str(name): _texts(reasons) for name, reasons in details.items()}
+    fields = {without_keys(str(name)): _texts(reasons) for name, reasons in details.items()}
     named = "".join(f" {name}: {', '.join(reasons)}." for name, reasons in fields.items())
     hint = " If the request looks right, the API key may be one of Apiframe's older API version 1."
     return InvalidRequestError(
-        f"{context}.{named} Nothing was paid.{'' if fields else hint}",
+        f"Apiframe refused the request; nothing was paid.{named or hint} {context}.",
         fields=fields,
         status_code=400,
         request_id=response.request_id,
     )
 
 
-def _unexpected(call: Call[Any], response: Response, problem: str) -> UnexpectedResponseError:
-    raw = response.text[:RAW_LENGTH]
+def unexpected_response(
+    call: Call[Any], problem: str, response: Response | None = None
+) -> UnexpectedResponseError:
+    """Return the error for a response that is not what the API promises.
+
+    :param response: where it is whole.
+    """
+    raw = response.shown if response else ""
+    returned = f"{response.status_code} with an" if response else "an"
     perhaps_paid = (
         " The job may exist and be paid for: look at console.apiframe.ai before submitting it "
         "under another key."
     )
-    content = response.json_object()
+    content = response.json_object() if response else {}
     job_id = content.get("jobId") or content.get("id")
     return UnexpectedResponseError(
-        f"{call.target} returned {response.status_code} with an unexpected response ({problem}): "
-        f"{raw!r}.{perhaps_paid if call.method == 'POST' else ''}",
+        f"{call.target} returned {returned} unexpected response ({problem})."
+        f"{perhaps_paid if call.method == 'POST' else ''}{f' It was: {raw!r}' if response else ''}",
         raw=raw,
         transient=call.idempotent,
-        job_id=job_id if isinstance(job_id, str) else None,
-        status_code=response.status_code,
-        request_id=response.request_id,
+        job_id=call.job_id or (job_id if isinstance(job_id, str) else None),
+        status_code=response.status_code if response else None,
+        request_id=response.request_id if response else None,
     )
 
 
@@ -246,7 +260,8 @@ def _message(response: Response) -> str:
         text = message.get("message") if isinstance(message, Mapping) else message
         if isinstance(text, str) and text:
             return text[:SHOWN_LENGTH]
-    raw = " ".join(re.sub(r"<[^>]*>", " ", response.text).split())
+    # Cut before it is searched: an error page may be as long as a body may be.
+    raw = " ".join(re.sub(r"<[^<>]*>", " ", response.shown).split())
     return raw[:SHOWN_LENGTH] or "(empty response)"
 
 
@@ -258,7 +273,8 @@ def _host(url: str) -> str:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    items = value if isinstance(value, list) else [value]
+    return [without_keys(str(item)) for item in items]
 
 
 def _count(response: Response, key: str) -> int | None:

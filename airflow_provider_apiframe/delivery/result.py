@@ -44,9 +44,9 @@ def build_result(
 ) -> ImageJobResult:
     """Return the XCom value of a job, finished or not.
 
-    :param prompt: the rendered prompt, in case the answer does not say what was sent. A template
+    :param prompt: the rendered prompt, in case the response does not say what was sent. A template
         that gives another text each time has given one again when a task resumes.
-    :param model: the model that was asked for, in case the answer does not name it.
+    :param model: the model that was asked for, in case the response does not name it.
     :param reused: whether an earlier try had submitted the job.
     """
     return ImageJobResult(

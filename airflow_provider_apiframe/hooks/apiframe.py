@@ -75,12 +75,12 @@ class ApiframeHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's extra fields; Airflow 2.11 - 3.1 ask for them."""
+        """Return the form's extra fields; Airflow 2.11 - 3.1 call it."""
         return connection_form.connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which standard fields the form shows and how; Airflow 2.11 - 3.1 ask for it."""
+        """Return which standard fields the form shows and how; Airflow 2.11 - 3.1 call it."""
         return connection_form.ui_field_behaviour()
 
     @cached_property

@@ -120,7 +120,8 @@ class ApiframeOperator(BaseOperator):
                     job, prompt=request.prompt, model=request.model, reused=reused
                 )
                 return push_multiple_outputs(result, self, context)
-            if job.is_terminal:
+            # A job that is COMPLETED without links may just not have them yet.
+            if job.is_failed or job.image_urls:
                 return self._deliver(job, context, reused=reused)
             wait = Wait.starting_now(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
             if self.deferrable:
@@ -156,10 +157,15 @@ class ApiframeOperator(BaseOperator):
     def _submission(self, context: Context) -> Submission:
         return Submission(
             self.hook,
-            IdempotencyScope.of(context["ti"], regenerate_on_clear=self.regenerate_on_clear),
+            IdempotencyScope.of(
+                context,
+                retries=self.retries or 0,
+                regenerate_on_clear=self.regenerate_on_clear,
+            ),
             reuse_across_clears=not self.regenerate_on_clear,
             store=context.get("task_state_store"),  # Airflow 3.3+
             max_credits=self.max_credits,
+            run_started=getattr(context.get("dag_run"), "start_date", None),
         )
 
     def _deliver(self, job: Job, context: Context, *, reused: bool) -> ImageJobResult:

@@ -8,26 +8,26 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_apiframe.sandbox.faults import Faults
-from airflow_provider_apiframe.sandbox.settings import Options, Settings
+from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.accounts import API_KEY, Accounts
 from airflow_provider_apiframe.sandbox.state.store import Clock, Store
 from airflow_provider_apiframe.sandbox.web.app import create_app
 from airflow_provider_apiframe.sandbox.web.responses import CLOSE_CONNECTION
 
+LOOPBACK = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
 class ClosableConnection(H11Protocol):
-    """An HTTP connection that the app may close without an answer, through an ASGI extension."""
+    """An HTTP connection that the app may close without a response, through an ASGI extension."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,12 +57,11 @@ class Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; a port of 0 is any free one.
 
-    Raises:
-        OSError: the address can't be had, e.g. because the port is taken.
+    :raises OSError: the address can't be had, e.g. because the port is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only on sockets that say they are TCP; with it, every
-    # answer waits 40 ms.
+    # response waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,10 +79,10 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(world: Store, *, access_log: bool = False) -> Server:
-    """Return the server of a sandbox; `run(sockets=[listen(...)])` serves it."""
+def create_server(store: Store, host: str = LOOPBACK, *, access_log: bool = False) -> Server:
+    """Return the server of a sandbox; `serve(sockets=[listen(host, ...)])` serves it."""
     config = uvicorn.Config(
-        create_app(world),
+        create_app(store, host),
         http=ClosableConnection,
         ws="none",
         lifespan="on",
@@ -98,20 +97,15 @@ def server_of(world: Store, *, access_log: bool = False) -> Server:
 class Sandbox:
     """A sandbox on a thread of this process, on loopback; start it as a context manager.
 
-    Args:
-        api_keys: keys beside `afk_sandbox`, each "KEY" or "KEY=USER", see `Accounts`.
-        port: TCP port; 0 is any free one.
-        clock: gives epoch seconds, for tests that turn time themselves.
-        options: see `Settings`, e.g. `latency=0.05`.
-
-    Attributes:
-        url: base URL while it runs, e.g. "http://127.0.0.1:40123".
-        api_key: a key that is accepted.
-        state: what it remembers: counts, credits, jobs; see `Store`.
-        faults: `faults.next(...)` scripts the next faults.
-
-    Raises:
-        ValueError: an option is unknown or out of its range.
+    :param api_keys: keys beside `afk_sandbox`, each "KEY" or "KEY=USER", see `Accounts`.
+    :param port: TCP port; 0 is any free one.
+    :param clock: gives epoch seconds, for tests that turn time themselves.
+    :param options: by the names of `Settings`, e.g. `latency=0.05`.
+    :ivar url: base URL while it runs, e.g. "http://127.0.0.1:40123".
+    :ivar api_key: a key that is accepted.
+    :ivar state: what it remembers: counts, credits, jobs; see `Store`.
+    :ivar faults: `faults.next(...)` scripts the next faults.
+    :raises ValueError: an option is unknown or out of its range.
     """
 
     def __init__(
@@ -120,7 +114,7 @@ class Sandbox:
         api_keys: Iterable[str] = (),
         port: int = 0,
         clock: Clock = time.time,
-        **options: Unpack[Options],
+        **options: Any,
     ) -> None:
         self.api_key = API_KEY
         self.faults = Faults(Settings().changed(options))
@@ -135,20 +129,14 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop serving."""
         self.stop()
 
-    def configure(self, **options: Unpack[Options]) -> None:
+    def configure(self, **options: Any) -> None:
         """Change settings while running; `credits` sets the balance from now on.
 
-        Raises:
-            ValueError: an option is unknown or out of its range.
+        :raises ValueError: an option is unknown or out of its range.
         """
         self.state.configure(options)
 
@@ -159,12 +147,11 @@ class Sandbox:
     def start(self) -> None:
         """Start serving and return once requests are answered.
 
-        Raises:
-            OSError: the port is taken.
-            RuntimeError: the server didn't come up.
+        :raises OSError: the port is taken.
+        :raises RuntimeError: the server didn't come up.
         """
-        listener = listen("127.0.0.1", self._port)
-        server = server_of(self.state)
+        listener = listen(LOOPBACK, self._port)
+        server = create_server(self.state)
         self._server = server
         self._thread = threading.Thread(
             target=_serve, args=(server, listener), name="apiframe-sandbox", daemon=True

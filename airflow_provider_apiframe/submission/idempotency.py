@@ -22,6 +22,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -40,52 +41,92 @@ def fingerprint(request: GenerateRequest) -> str:
 class IdempotencyScope:
     """The tries of one task instance that want one and the same image.
 
-    :param identity: dag_id, run_id, task_id and map_index.
-    :param number: the same for all tries from one clear to the next.
+    :param identity: dag_id, run_id, task_id and map_index; inside a loop or a mapped region of
+        Airflow 3.4 the place in it, too.
+    :param number: the same for all tries from one clear to the next, and hardly ever for others.
     :param earlier_tries: how many tries of the scope there may have been before this one. No try
         uses a generation beyond the number of tries before it.
+    :param clear_number: tells two scopes with the same number apart, 0 where nothing does.
+    :param run_clear_number: how often something in the run was cleared.
+    :param starts_here: whether this try may be the first of its scope, by the task's ``retries``.
     """
 
-    identity: tuple[str, str, str, int]
+    identity: tuple[str | int, ...]
     number: int
     earlier_tries: int
+    clear_number: int = 0
+    run_clear_number: int = 0
+    starts_here: bool = False
 
     @classmethod
-    def of(cls, ti: Any, *, regenerate_on_clear: bool = True) -> Self:
+    def of(cls, context: Any, *, retries: int, regenerate_on_clear: bool = True) -> Self:
         """Return the scope that a running task instance belongs to.
 
+        :param context: Airflow's context of the try.
+        :param retries: of the task.
         :param regenerate_on_clear: False makes one scope of all tries, from before a clear and
             after it.
         """
-        # Airflow sets max_tries when it makes a task instance and when it clears one (then to the
-        # tries made plus retries), and never in between. Unlike max_tries - retries, it stays when
-        # somebody changes retries between two tries.
-        number = ti.max_tries if regenerate_on_clear else ONE_SCOPE
-        identity = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return cls(identity, number, earlier_tries=max(0, ti.try_number - 1))
+        ti = context["ti"]
+        identity: tuple[str | int, ...] = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        # Airflow 3.4: iterations of a loop share all of these, and map indexes repeat in each
+        # region. Outside of them the region is a UUID of zeros.
+        region = getattr(ti, "region_id", None)
+        if region is not None and UUID(str(region)).int:
+            identity += (str(region), ti.region_index)
+        # A retry policy may repeat a try without giving it another number (RESCHEDULE, 3.4).
+        repeated = context.get("task_reschedule_count") or 0
+        return cls(
+            identity,
+            # Airflow sets max_tries when it makes a task instance and when it clears one (then to
+            # the tries made plus retries), and never in between. Unlike max_tries - retries, it
+            # stays when somebody changes retries between two tries.
+            number=ti.max_tries if regenerate_on_clear else ONE_SCOPE,
+            earlier_tries=max(0, ti.try_number - 1) + repeated,
+            run_clear_number=getattr(context.get("dag_run"), "clear_number", None) or 0,
+            starts_here=(
+                regenerate_on_clear and not repeated and ti.max_tries == ti.try_number - 1 + retries
+            ),
+        )
+
+    def was_cleared_since(self, record: SubmissionRecord) -> bool:
+        """Return whether the task was cleared since *record*, although its number is the same.
+
+        Lowering ``retries`` by just the number of tries that were made, and then clearing, does
+        that.
+        """
+        cleared = self.run_clear_number > record.run_clear_number
+        return record.scope == self.number and self.starts_here and cleared
 
     def key(self, request: GenerateRequest, generation: int) -> str:
         """Return the idempotency key: 64 hexadecimal characters.
 
         :param generation: how many jobs of this scope for this request ended FAILED or CANCELLED.
         """
-        return _sha256(json.dumps([*self.identity, self.number, fingerprint(request), generation]))
+        parts = [*self.identity, self.number, fingerprint(request), generation]
+        if self.clear_number:
+            parts.append(self.clear_number)
+        return _sha256(json.dumps(parts))
 
 
 class SubmissionRecord(BaseModel):
     """What a try records about the job it got, for the tries after it.
 
-    :param job_id: the job.
+    :param job_id: the job; None where a try only started a new scope and has no job yet.
     :param fingerprint: of the request it was made for.
     :param scope: the number of the scope it belongs to.
+    :param clear_number: of the scope.
+    :param run_clear_number: how often something in the run had been cleared then.
     :param generation: its generation.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    job_id: str
+    job_id: str | None
     fingerprint: str
     scope: int
+    clear_number: int = 0
+    run_clear_number: int = 0
     generation: int
 
     @classmethod

@@ -6,11 +6,11 @@ It does what ``idempotency.py`` promises.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_apiframe.api.errors import ApiframeError, NotFoundError
+from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
 from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 RECORD_KEY = "apiframe_job"
 """Under this key a ``SubmissionRecord`` lies in the task state store (Airflow 3.3+)."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""By how much Airflow's clock and the API's may differ."""
 
 
 class Submitted(NamedTuple):
@@ -47,6 +50,7 @@ class Submission:
         image when it is cleared.
     :param store: Airflow's task state store, None where there is none.
     :param max_credits: what the image may cost, None without a limit.
+    :param run_started: when the task's run started, None where that is not known.
     """
 
     hook: ApiframeHook
@@ -54,6 +58,7 @@ class Submission:
     reuse_across_clears: bool = False
     store: Any = None
     max_credits: float | None = None
+    run_started: datetime | None = None
 
     def submit(self, request: GenerateRequest) -> Submitted:
         """Return the job for *request*, in any state.
@@ -65,43 +70,81 @@ class Submission:
 
         :raises BudgetExceededError: it may cost more than it is allowed to.
         """
-        generation = 0
-        if record := self._record_of_earlier_try(request):
-            job = self._recorded_job(record)
+        record, generation = self._read_record(), 0
+        scope = self._scope_after(record, request)
+        if record and record.job_id and self._is_for(record, scope, request):
+            job = self._current(record.job_id)
             if not self._should_resubmit(job):
                 return _reconnected(job)
             generation = record.generation + 1
         if self.max_credits is not None:
-            first_try = self.scope.earlier_tries == 0
-            check_budget(self.hook, request.model, self.max_credits, first_try=first_try)
+            self._check_budget(request, self.max_credits)
         newest = self._newest_job()
         while True:
-            accepted = self.hook.generate_image(request, self.scope.key(request, generation))
-            self._record(
-                SubmissionRecord(
-                    job_id=accepted.job_id,
-                    fingerprint=fingerprint(request),
-                    scope=self.scope.number,
-                    generation=generation,
-                )
-            )
-            job = Job(id=accepted.job_id, status=accepted.status)
+            job = self._accepted(request, scope, generation)
+            may_be_earlier = generation < scope.earlier_tries
             # A job that is finished when it is accepted is that of a run with the same id, which
             # was deleted and made again.
             was_terminal = job.is_terminal
-            may_be_earlier = generation < self.scope.earlier_tries
             if was_terminal or may_be_earlier:
-                job = self.hook.get_job(job.id)
-            is_earlier = was_terminal or (job.created <= newest if newest and job.created else None)
-            if may_be_earlier and is_earlier is not False and self._should_resubmit(job):
-                generation += 1
-                continue
-            if is_earlier:
-                return _reconnected(job)
-            log.info(
-                "Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model
+                job = self._current(job.id)
+            if not (may_be_earlier and self._should_resubmit(job)):
+                break
+            generation += 1
+        if was_terminal or (newest and job.created and job.created <= newest):
+            return _reconnected(job)
+        log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
+        return Submitted(job, reused=False)
+
+    def _accepted(self, request: GenerateRequest, scope: IdempotencyScope, generation: int) -> Job:
+        accepted = self.hook.generate_image(request, scope.key(request, generation))
+        self._record(request, scope, generation, accepted.job_id)
+        return Job(id=accepted.job_id, status=accepted.status)
+
+    def _scope_after(
+        self, record: SubmissionRecord | None, request: GenerateRequest
+    ) -> IdempotencyScope:
+        """Return this try's scope, told apart from the recorded one of the same number."""
+        scope = self.scope
+        if record is None or record.scope != scope.number:
+            return scope
+        if not scope.was_cleared_since(record):
+            return replace(scope, clear_number=record.clear_number)
+        scope = replace(scope, clear_number=scope.run_clear_number)
+        # Before anything is paid: the tries after this one cannot tell any more.
+        self._record(request, scope, generation=0, job_id=None)
+        return scope
+
+    def _current(self, job_id: str) -> Job:
+        """Return the job as it is now.
+
+        It was accepted, so nothing but its own end is final: where the API cannot say how it is,
+        whoever waits for it rides that out.
+        """
+        try:
+            return self.hook.get_job(job_id)
+        except ApiframeError as error:
+            log.warning("Job %s could not be read; waiting for it all the same: %s", job_id, error)
+            return Job(id=job_id, status="UNKNOWN")
+
+    def _check_budget(self, request: GenerateRequest, max_credits: float) -> None:
+        first_try = self.scope.earlier_tries == 0
+        try:
+            check_budget(self.hook, request.model, max_credits, first_try=first_try)
+        except BudgetExceededError as error:
+            if first_try or not self._may_have_submitted(request.model):
+                raise
+            log.warning(
+                "An earlier try may have paid for the image already, so this one goes on: %s", error
             )
-            return Submitted(job, reused=False)
+
+    def _may_have_submitted(self, model: str) -> bool:
+        """Return whether there is a job that an earlier try may have made."""
+        if self.run_started is None:
+            return True
+        since = self.run_started - CLOCK_TOLERANCE
+        jobs = self.hook.list_jobs(limit=100, model=model).jobs
+        return any(job.created is None or job.created >= since for job in jobs)
 
     def _should_resubmit(self, job: Job) -> bool:
         """Return whether a new job takes the place of one that failed, and may not fail again."""
@@ -131,49 +174,59 @@ class Submission:
             return None
         return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
 
-    def _recorded_job(self, record: SubmissionRecord) -> Job:
-        try:
-            return self.hook.get_job(record.job_id)
-        except NotFoundError as error:
-            raise error.adding(
-                "An earlier try submitted that job, and paid for it. Nothing was submitted now; to "
-                "pay for a new image, clear the task with regenerate_on_clear=True."
-            ) from None
-
-    def _record_of_earlier_try(self, request: GenerateRequest) -> SubmissionRecord | None:
+    def _read_record(self) -> SubmissionRecord | None:
         if self.store is None or self.scope.earlier_tries == 0:
             return None
         # A store that cannot be read is not an empty one: its error ends the try, before anything
         # is paid.
-        record = SubmissionRecord.read(self.store.get(RECORD_KEY))
-        if record is None:
-            return None
-        if record.scope != self.scope.number and not self.reuse_across_clears:
+        value = self.store.get(RECORD_KEY)
+        record = SubmissionRecord.read(value)
+        if record is None and value is not None:
+            log.warning(
+                "What the task state store holds under %r is no record of this provider; ignored",
+                RECORD_KEY,
+            )
+        return record
+
+    def _is_for(
+        self, record: SubmissionRecord, scope: IdempotencyScope, request: GenerateRequest
+    ) -> bool:
+        """Return whether the recorded job is the one that this try wants."""
+        same_scope = (record.scope, record.clear_number) == (scope.number, scope.clear_number)
+        if not same_scope and not self.reuse_across_clears:
             log.info(
                 "Cleared since job %s: this is a new image, and paid for. "
                 "regenerate_on_clear=False keeps one",
                 record.job_id,
             )
-            return None
+            return False
         if record.fingerprint == fingerprint(request):
-            return record
+            return True
         log.warning(
             "Another request than the one of job %s, which an earlier try submitted: this may pay "
             "for another image. A template that gives another value on each try (a random number, "
             "the time) does that, so does a change of the DAG",
             record.job_id,
         )
-        return None
+        return False
 
-    def _record(self, record: SubmissionRecord) -> None:
+    def _record(
+        self, request: GenerateRequest, scope: IdempotencyScope, generation: int, job_id: str | None
+    ) -> None:
         if self.store is None:
             return
+        record = SubmissionRecord(
+            job_id=job_id,
+            fingerprint=fingerprint(request),
+            scope=scope.number,
+            clear_number=scope.clear_number,
+            run_clear_number=scope.run_clear_number,
+            generation=generation,
+        )
         try:
             self.store.set(RECORD_KEY, record.model_dump())
         except Exception as error:  # whatever it is: the image is paid, and the key finds it
-            log.warning(
-                "Job %s could not be recorded in the task state store: %s", record.job_id, error
-            )
+            log.warning("Job %s could not be recorded in the task state store: %s", job_id, error)
 
 
 def _reconnected(job: Job) -> Submitted:

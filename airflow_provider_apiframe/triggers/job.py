@@ -129,10 +129,7 @@ class ApiframeJobTrigger(BaseTrigger):
 
     def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
         reason = without_keys(message).rstrip(".")
-        text = (
-            f"The triggerer could not wait for Apiframe job {self.job_id}: {reason}. "
-            f"{still_running_hint(self.job_id)}"
-        )
+        text = f"Waiting on the triggerer broke: {reason}. {still_running_hint(self.job_id)}"
         return TriggerEvent({"status": "error", "message": text, "retry": retry})
 
 

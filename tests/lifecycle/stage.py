@@ -169,7 +169,7 @@ class Stage:
     def says_what_keeps_running(self) -> None:
         """After the task was marked: wait until its log names the job and the sensor, collect the job, and clear the task."""
         (job,) = self.sandbox.state.jobs
-        said = f"job {job.id} keeps running and is paid for. ApiframeJobSensor"
+        said = f"ApiframeJobSensor(job_id={job.id!r})"
         wait_until(lambda: said in self._logs(), "the log says which job keeps running", 30)
         self.finish_job()
         self.collect(job.id)

@@ -23,33 +23,35 @@ class ImageFile:
     content_type: str
 
 
-class Gallery:
-    """Draws images and keeps the last 64. Safe across threads."""
+class ImageCache:
+    """Draws images and keeps the last of them. Safe across threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._easels = Semaphore(AT_ONCE)
+        self._drawing = Semaphore(AT_ONCE)
         self._images: OrderedDict[str, ImageFile] = OrderedDict()
 
     def image(self, job: Job) -> ImageFile:
         """Return the image of a completed job."""
-        return self._kept(job.id) or self._drawn(job)
-
-    def _kept(self, job_id: str) -> ImageFile | None:
-        with self._lock:
-            if job_id in self._images:
-                self._images.move_to_end(job_id)
-            return self._images.get(job_id)
-
-    def _drawn(self, job: Job) -> ImageFile:
-        with self._easels:
-            poster = poster_of(job)
-            image = self._kept(job.id) or ImageFile(render(poster), CONTENT_TYPES[poster.format])
+        if image := self._find(job.id):
+            return image
+        with self._drawing:
+            # Another thread may have drawn it meanwhile.
+            image = self._find(job.id)
+            if image is None:
+                poster = poster_of(job)
+                image = ImageFile(render(poster), CONTENT_TYPES[poster.format])
         with self._lock:
             self._images[job.id] = image
             while len(self._images) > KEPT:
                 self._images.popitem(last=False)
         return image
+
+    def _find(self, job_id: str) -> ImageFile | None:
+        with self._lock:
+            if job_id in self._images:
+                self._images.move_to_end(job_id)
+            return self._images.get(job_id)
 
 
 def poster_of(job: Job) -> Poster:

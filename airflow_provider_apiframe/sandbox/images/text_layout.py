@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import ImageFont
 
-from airflow_provider_apiframe.sandbox.state.prompt_directives import without_wishes
+from airflow_provider_apiframe.sandbox.state.prompt_directives import without_directives
 
 LINE_HEIGHT = 1.22  # of the font size, for running text
 HEADLINE_HEIGHT = 1.06  # of the font size, for a headline
 SMALLEST = 9  # pixels; below this the letters can't be read
 LONGEST_HEADLINE = 70  # characters
 
-_QUOTED = re.compile(
-    r'"([^"]{1,200})"|“([^”]{1,200})”|«([^»]{1,200})»'
-    r"|(?<!\w)['\u2018]([^'\u2019]{2,200})['\u2019](?!\w)"
-)
-_ANNOUNCED = (
+# Where the words of the headline stand in a prompt, the surest sign first.
+_HEADLINES = (
+    re.compile(r'"([^"]{1,200})"|“([^”]{1,200})”|«([^»]{1,200})»'),
+    re.compile(r"(?<!\w)['\u2018]([^'\u2019]{2,200})['\u2019](?!\w)"),
     re.compile(r"\b(?:reading|reads|saying|says)\s*:?\s+([^,.;:\n]+)", re.IGNORECASE),
     re.compile(
         r"\btext(?!\s+(?:in|on|at|with|over|and|of|is)\b)\s*:?\s+([^,.;:\n]+)", re.IGNORECASE
     ),
 )
-_LOOSE_ENDS = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "of",
-        "on",
-        "or",
-        "over",
-        "the",
-        "to",
-        "with",
-    )
+_FIRST_WORDS = re.compile(r"[^,.;:!?\s]+(?:\s+[^,.;:!?\s]+){0,5}")
+_LOOSE_END = re.compile(
+    r"(?:\s+(?:an?|and|as|at|by|for|from|into|in|of|on|or|over|the|to|with))+$", re.IGNORECASE
 )
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -62,19 +46,13 @@ def headline_of(prompt: str) -> str:
     That is the text in quotes, else what follows "reading", "saying" or "text", else the first
     words.
     """
-    text = without_wishes(prompt)
-    quoted = _QUOTED.search(text)
-    announced = next((found for pattern in _ANNOUNCED if (found := pattern.search(text))), None)
-    if quoted:
-        words = next(group for group in quoted.groups() if group)
-    elif announced:
-        words = announced[1]
+    text = without_directives(prompt)
+    found = next((found for sign in _HEADLINES if (found := sign.search(text))), None)
+    if found:
+        words = next(group for group in found.groups() if group)
     else:
-        first = re.split(r"[,.;:!?]", text, maxsplit=1)[0] or text
-        chosen = first.split()[:6]
-        while len(chosen) > 2 and chosen[-1].lower() in _LOOSE_ENDS:
-            chosen.pop()
-        words = " ".join(chosen)
+        first = _FIRST_WORDS.search(text)
+        words = _LOOSE_END.sub("", first[0]) if first else text
         words = words[:1].upper() + words[1:]
     words = " ".join(words.split()) or "Untitled"
     return words if len(words) <= LONGEST_HEADLINE else words[: LONGEST_HEADLINE - 1].rstrip() + "…"
@@ -82,7 +60,12 @@ def headline_of(prompt: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines of text in one size. `stroke` is the width in pixels that makes the letters bold."""
+    """Lines of text in one size.
+
+    :param size: size of the font in pixels.
+    :param stroke: width in pixels of the line around the letters that makes them bold.
+    :param spacing: distance between lines, as a share of the size.
+    """
 
     lines: tuple[str, ...]
     size: int
@@ -94,84 +77,60 @@ class Block:
         """The height in pixels."""
         return round(len(self.lines) * self.size * self.spacing) + 2 * self.stroke
 
-    @property
-    def line_height(self) -> float:
-        """The distance between lines in pixels."""
-        return self.size * self.spacing
+    def cut_to(self, height: float) -> Block:
+        """Return the lines that fit into a height in pixels, at least one, with a "…" if cut."""
+        room = max(1, int((height - 2 * self.stroke) / (self.size * self.spacing)))
+        if len(self.lines) <= room:
+            return self
+        *kept, last = self.lines[:room]
+        return replace(self, lines=(*kept, last[: max(1, len(last) - 2)] + "…"))
 
 
-def wrapped(text: str, size: int, width: float, stroke: int = 0) -> tuple[tuple[str, ...], bool]:
-    """Break `text` into lines of at most `width` pixels, and tell whether every word stayed whole."""
-    face, whole = font(size), True
-    room, space = width - 2 * stroke, face.getlength(" ")
-    lines: list[str] = []
-    line, used = "", 0.0
-    lengths = {word: face.getlength(word) for word in set(text.split())}
+def wrap(text: str, size: int, width: float) -> tuple[str, ...]:
+    """Break text into lines of at most `width` pixels, in the middle of a word if need be."""
+    length = font(size).getlength
+    lines = [""]
     for word in text.split():
-        length = lengths[word]
-        if line and used + space + length <= room:
-            line, used = f"{line} {word}", used + space + length
-            continue
-        if line:
-            lines.append(line)
-        if length > room:
-            whole = False
-            *pieces, word = _pieces(word, face, room)
-            lines.extend(pieces)
-            length = face.getlength(word)
-        line, used = word, length
-    return (*lines, line), whole
-
-
-def _pieces(word: str, face: Font, room: float) -> list[str]:
-    pieces, piece, used = [], "", 0.0
-    for letter in word:
-        length = face.getlength(letter)
-        if piece and used + length > room:
-            pieces.append(piece)
-            piece, used = "", 0.0
-        piece, used = piece + letter, used + length
-    return [*pieces, piece]
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if length(longer) <= width:
+            lines[-1] = longer
+        elif length(word) <= width:
+            lines.append(word)
+        else:
+            pieces = [""]
+            for letter in word:
+                if pieces[-1] and length(pieces[-1] + letter) > width:
+                    pieces.append("")
+                pieces[-1] += letter
+            lines += pieces
+    return tuple(filter(None, lines)) or ("",)
 
 
 def headline_block(text: str, width: float, height: float, largest: int) -> Block:
-    """Return the headline as large as the box (in pixels) allows, words kept whole where they can be."""
-    low, high = SMALLEST - 1, max(SMALLEST, largest)
-    while low < high:
-        size = (low + high + 1) // 2
-        block, whole = _headline(text, size, width)
-        if whole and block.height <= height:
-            low = size
-        else:
-            high = size - 1
-    if low >= SMALLEST:
-        return _headline(text, low, width)[0]
-    block, _ = _headline(text, SMALLEST, width)
-    return _shortened(block, height)
+    """Return a headline as large as its box in pixels allows, with words whole if they can be."""
 
+    def block(size: int) -> Block:
+        stroke = size // 40
+        return Block(wrap(text, size, width - 2 * stroke), size, stroke, HEADLINE_HEIGHT)
 
-def _headline(text: str, size: int, width: float) -> tuple[Block, bool]:
-    stroke = size // 40
-    lines, whole = wrapped(text, size, width, stroke)
-    return Block(lines, size, stroke, HEADLINE_HEIGHT), whole
+    def fits(size: int) -> bool:
+        room = width - 2 * (size // 40)
+        whole = all(font(size).getlength(word) <= room for word in text.split())
+        return whole and block(size).height <= height
+
+    return block(_largest_size(largest, fits)).cut_to(height)
 
 
 def caption_block(text: str, width: float, height: float, largest: int) -> Block:
-    """Return running text in the largest size up to `largest` that fits; cut short where not even the smallest does."""
-    low, high = SMALLEST, max(SMALLEST, largest)
-    while low < high:
-        size = (low + high + 1) // 2
-        if Block(wrapped(text, size, width)[0], size).height <= height:
-            low = size
-        else:
-            high = size - 1
-    return _shortened(Block(wrapped(text, low, width)[0], low), height)
+    """Return running text as large as its box in pixels allows, cut short if it never fits."""
+
+    def block(size: int) -> Block:
+        return Block(wrap(text, size, width), size)
+
+    return block(_largest_size(largest, lambda size: block(size).height <= height)).cut_to(height)
 
 
-def _shortened(block: Block, height: float) -> Block:
-    room = max(1, int((height - 2 * block.stroke) / block.line_height))
-    if len(block.lines) <= room:
-        return block
-    last = block.lines[room - 1]
-    lines = (*block.lines[: room - 1], last[: max(1, len(last) - 2)] + "…")
-    return Block(lines, block.size, block.stroke, block.spacing)
+def _largest_size(largest: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest size that fits, or the smallest readable one."""
+    sizes = range(SMALLEST + 1, largest + 1)
+    return SMALLEST + bisect_left(sizes, True, key=lambda size: not fits(size))

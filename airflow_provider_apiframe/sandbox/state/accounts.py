@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -13,77 +13,71 @@ INACTIVE_KEY = "afk_inactive"
 OWNER = "owner"
 
 
-def _id(kind: str, name: str) -> str:
-    return str(uuid5(NAMESPACE_URL, f"apiframe-sandbox/{kind}/{name}"))
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A member of the team. Jobs belong to the user, credits to the team (authentication docs)."""
-
-    name: str
-
-    @property
-    def id(self) -> str:
-        """The user's UUID, the same on every start."""
-        return _id("user", self.name)
-
-    @property
-    def role(self) -> str:
-        """OWNER for the user of the built-in key, MEMBER for the others."""
-        return "OWNER" if self.name == OWNER else "MEMBER"
-
-    @property
-    def sees_team(self) -> bool:
-        """Whether `scope=team` is allowed."""
-        return self.role in ("OWNER", "ADMIN")
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key: what a request is made with."""
+    """An API key of a user: what a request is made with.
 
-    value: str
-    user: User
+    Jobs belong to the user, credits to the team (authentication docs).
+
+    :param value: the key itself.
+    :param user: name of the user; "owner" owns the team, the others are members.
+    :param active: whether the key is accepted.
+    """
+
+    value: str = field(repr=False)
+    user: str
     active: bool = True
 
+    @property
+    def user_id(self) -> str:
+        """The user's UUID, the same on every start."""
+        return _stable_uuid("user", self.user)
+
+    @property
+    def owns_team(self) -> bool:
+        """Whether `scope=team` is allowed."""
+        return self.user == OWNER
+
     def me(self, credits: int) -> dict[str, Any]:
-        """Return the answer of GET /v2/me for this key and a team balance of `credits`."""
-        mailbox = re.sub(r"[^A-Za-z0-9]+", ".", self.user.name).strip(".") or "member"
+        """Return the body of GET /v2/me for this key and a team balance of `credits`."""
+        mailbox = re.sub(r"[^A-Za-z0-9]+", ".", self.user).strip(".") or "member"
         return {
             "user": {
-                "id": self.user.id,
+                "id": self.user_id,
                 "email": f"{mailbox}@sandbox.example",
-                "role": self.user.role,
+                "role": "OWNER" if self.owns_team else "MEMBER",
             },
             "team": {
-                "id": _id("team", "sandbox"),
+                "id": _stable_uuid("team", "sandbox"),
                 "name": "Sandbox team",
                 "credits": credits,
                 "plan": "sandbox",
                 "customerId": None,
             },
             "apiKey": {
-                "id": _id("key", self.value),
-                "name": f"{self.user.name}'s key",
+                "id": _stable_uuid("key", self.value),
+                "name": f"{self.user}'s key",
                 "prefix": self.value[:8],
             },
         }
 
 
+def _stable_uuid(kind: str, name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"apiframe-sandbox/{kind}/{name}"))
+
+
 class Accounts:
     """All keys of a sandbox: `afk_sandbox`, the inactive `afk_inactive`, and the ones added.
 
-    Args:
-        more_keys: each "KEY", which belongs to a user of its own, or "KEY=USER"; keys with the same
-            USER see the same jobs. The user of the built-in key is "owner".
+    :param more_keys: each "KEY", which belongs to a user of its own, or "KEY=USER"; keys with the
+        same USER see the same jobs. The user of the built-in key is "owner".
+    :raises ValueError: a key is empty.
     """
 
     def __init__(self, more_keys: Iterable[str] = ()) -> None:
-        owner = User(OWNER)
         self._keys = {
-            API_KEY: Key(API_KEY, owner),
-            INACTIVE_KEY: Key(INACTIVE_KEY, owner, active=False),
+            API_KEY: Key(API_KEY, OWNER),
+            INACTIVE_KEY: Key(INACTIVE_KEY, OWNER, active=False),
         }
         for number, text in enumerate(more_keys, start=2):
             value, _, name = text.partition("=")
@@ -91,7 +85,7 @@ class Accounts:
                 raise ValueError(
                     f"an API key must not be empty; write KEY or KEY=USER, not {text!r}"
                 )
-            self._keys[value] = Key(value, User(name or f"user{number}"))
+            self._keys[value] = Key(value, name or f"user{number}")
 
     def find(self, value: str) -> Key | None:
         """Return the key with this value, active or not; None when there is no such key."""

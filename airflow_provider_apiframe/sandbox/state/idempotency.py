@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import deque
 from typing import Any
+
+from airflow_provider_apiframe.sandbox.state.jobs import Job
 
 WINDOW = 24 * 3600.0  # seconds; OpenAPI parameter Idempotency-Key: "within 24 hours"
 LONGEST_KEY = 255  # characters; OpenAPI parameter Idempotency-Key
@@ -16,38 +15,23 @@ class Conflict(Exception):
 
 
 class IdempotencyStore:
-    """The keys of the last 24 hours.
-
-    A key belongs to its user; not safe across threads by itself.
-    """
+    """The keys of the last 24 hours, each of one user. Not safe across threads by itself."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, str], tuple[str, str]] = {}
-        self._expiries: deque[tuple[float, tuple[str, str]]] = deque()
+        self._jobs: dict[tuple[str, str], Job] = {}
 
-    def find(self, user_id: str, key: str, body: dict[str, Any], now: float) -> str | None:
-        """Return the id of the job that this user's key made; None when the key is new.
+    def find(self, user_id: str, key: str, body: dict[str, Any], now: float) -> Job | None:
+        """Return the job that this user's key made; None if the key is new.
 
-        Raises:
-            Conflict: the key made a job from another body.
+        :raises Conflict: the key made a job from another body.
         """
-        while self._expiries and self._expiries[0][0] <= now:
-            del self._made[self._expiries.popleft()[1]]
-        made = self._made.get((user_id, key))
-        if made is None:
+        job = self._jobs.get((user_id, key))
+        if job is None or now >= job.created_at + WINDOW:
             return None
-        fingerprint, job_id = made
-        if fingerprint != _fingerprint(body):
+        if job.input != body:
             raise Conflict
-        return job_id
+        return job
 
-    def remember(
-        self, user_id: str, key: str, body: dict[str, Any], job_id: str, now: float
-    ) -> None:
-        """Note that this user's new key made a job."""
-        self._made[user_id, key] = (_fingerprint(body), job_id)
-        self._expiries.append((now + WINDOW, (user_id, key)))
-
-
-def _fingerprint(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    def remember(self, key: str, job: Job) -> None:
+        """Record that a new key made a job."""
+        self._jobs[job.user_id, key] = job

@@ -23,12 +23,9 @@ def image_size(params: Mapping[str, Any], size_of_input: Callable[[str], Size | 
     one of them alone makes a square. Else it is the ratio (1:1 when absent) at the resolution (1 MP
     when absent or unknown).
 
-    Args:
-        params: valid fluxParams.
-        size_of_input: tells the size of an input image by its URL, None when it isn't known.
-
-    Raises:
-        ValueError: a side of the aspect ratio is 0, which passes validation but can't be drawn.
+    :param params: valid fluxParams.
+    :param size_of_input: tells the size of an input image by its URL, None if it isn't known.
+    :raises ValueError: a side of the aspect ratio is 0, which passes validation but can't be drawn.
     """
     ratio = params.get("aspect_ratio")
     resolution = params.get("resolution")

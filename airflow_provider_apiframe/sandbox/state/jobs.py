@@ -1,17 +1,18 @@
-"""A job: what was asked, what it cost, and what it looks like at a given moment."""
+"""A job: what was asked, what it cost, and how far it is at a given moment."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.image_size import Size
 
+Position = tuple[float, str]
 Status = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
-STATUSES: tuple[Status, ...] = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 QUEUED_SHARE = 0.15  # of a job's time; short enough that PROCESSING is seen even by slow pollers
 LONGEST_KNOWN = 60.0  # seconds taken as the job's time when it has no end
@@ -25,28 +26,28 @@ def iso_time(epoch_seconds: float) -> str:
 
 @dataclass(slots=True)
 class Job:
-    """One generation. Its status follows from the clock, so nothing has to run for it to make
-    progress.
+    """One generation.
 
-    Attributes:
-        id: UUID.
-        user_id: whose job it is.
-        api_key: the key it was submitted with, which signs its webhooks.
-        input: the request body.
-        cost: credits charged.
-        created_at: epoch seconds, whole milliseconds.
-        finish_at: epoch seconds; infinite for a job that never ends.
-        ending: the status it ends with.
-        error: the text of a FAILED job.
-        size: width and height of the image in pixels.
-        base_url: where the submitter reached the sandbox, without a slash at the end.
-        refunded: whether the credits were given back.
-        webhook_status: pending, delivered or failed; None without a webhook.
+    Its status follows from the clock, so nothing has to run for it to make progress.
+
+    :param id: UUID.
+    :param user_id: whose job it is.
+    :param api_key: the key it was submitted with, which signs its webhooks.
+    :param input: the request body.
+    :param cost: credits charged.
+    :param created_at: epoch seconds, whole milliseconds.
+    :param finish_at: epoch seconds; infinite for a job that never ends.
+    :param ending: the status it ends with.
+    :param error: the text of a FAILED job.
+    :param size: width and height of the image in pixels.
+    :param base_url: where the submitter reached the sandbox, without a slash at the end.
+    :param refunded: whether the credits were given back.
+    :param webhook_status: pending, delivered or failed; None without a webhook.
     """
 
     id: str
     user_id: str
-    api_key: str
+    api_key: str = field(repr=False)
     input: dict[str, Any]
     cost: int
     created_at: float
@@ -58,6 +59,10 @@ class Job:
     refunded: bool = False
     webhook_status: str | None = None
 
+    def position(self) -> Position:
+        """Return the job's place in the list, oldest first."""
+        return self.created_at, self.id
+
     @property
     def model(self) -> str:
         """The model id."""
@@ -66,7 +71,7 @@ class Job:
     @property
     def params(self) -> dict[str, Any]:
         """The fluxParams, empty when none were given."""
-        params: dict[str, Any] = self.input.get("fluxParams") or {}
+        params: dict[str, Any] = self.input.get("fluxParams", {})
         return params
 
     @property
@@ -80,7 +85,7 @@ class Job:
         return self.created_at + QUEUED_SHARE * min(self.finish_at - self.created_at, LONGEST_KNOWN)
 
     def reaches(self, progress: int) -> float:
-        """Return when (epoch seconds) `progress` (0-100) is reached; infinite for a job that never ends."""
+        """Return when (epoch seconds) `progress` (0-100) is reached; infinite if never."""
         if math.isinf(self.finish_at):
             return math.inf
         return self.started_at + progress / 100 * (self.finish_at - self.started_at)
@@ -95,16 +100,17 @@ class Job:
         """Return 0-100 at `now`; None once the job ended without an image."""
         if now >= self.finish_at:
             return 100 if self.ending == "COMPLETED" else None
-        return max(
-            0, min(99, int(100 * (now - self.started_at) / (self.finish_at - self.started_at)))
-        )
+        done = (now - self.started_at) / (self.finish_at - self.started_at)
+        return max(0, min(99, int(100 * done)))
 
     def expired(self, now: float, retention: float) -> bool:
         """Whether the image is gone at `now`, `retention` seconds after completion."""
         return self.status(now) == "COMPLETED" and now >= self.finish_at + retention
 
-    def result(self, base_url: str, settings: Settings) -> Any:
-        """Return `result` of the completed job in the form the settings ask for."""
+    def result(self, now: float, settings: Settings, base_url: str) -> Any:
+        """Return `result` at `now`, in the form the settings ask for; None if there is none."""
+        if self.status(now) != "COMPLETED" or now < self.finish_at + settings.result_delay:
+            return None
         url = f"{base_url}/images/{self.image_name}"
         forms: dict[str, Any] = {
             "images": {"images": [url]},
@@ -123,7 +129,7 @@ class Job:
             "status": status,
             "model": self.model,
             "progress": None if settings.progress_null else self.progress(now),
-            "result": self.result(base_url, settings) if status == "COMPLETED" else None,
+            "result": self.result(now, settings, base_url),
             "error": self.error if status == "FAILED" else None,
             "creditCost": None if settings.cost_null else 0 if self.refunded else self.cost,
             "webhookStatus": self.webhook_status,

@@ -10,14 +10,13 @@ from typing import Any
 class Model:
     """A model of the catalog.
 
-    Attributes:
-        id: the name used in requests.
-        label: the name for people.
-        description: one sentence.
-        price: credits for one image. The vendor publishes no price per Flux model, so these numbers
-            are the sandbox's own invention: good for seeing a balance move, worthless for a budget.
-        free_resolution: whether `resolution` may be any string (OpenAPI GenerateImageRequest)
-            instead of a listed one.
+    :param id: the name used in requests.
+    :param label: the name for people.
+    :param description: one sentence.
+    :param price: credits for one image. The vendor publishes no price per Flux model, so these
+        numbers are invented: good for seeing a balance move, worthless for a budget.
+    :param free_resolution: whether `resolution` may be any string (OpenAPI GenerateImageRequest)
+        instead of a listed one.
     """
 
     id: str

@@ -1,42 +1,38 @@
-"""A page of the job list and its cursor, keyed on (createdAt, id) as the OpenAPI file says of GET /v2/jobs."""
+"""A page of the job list and its cursor, keyed on (createdAt, id) as the OpenAPI file says."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
-from airflow_provider_apiframe.sandbox.state.jobs import Job
-
-
-class BadCursor(Exception):
-    """A list cursor that this sandbox never gave out."""
+from airflow_provider_apiframe.sandbox.state.jobs import Job, Position
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of jobs, newest first, and the cursor of the next one (None on the last)."""
+    """A page of jobs, newest first, and whether older ones follow."""
 
     jobs: list[Job]
-    next_cursor: str | None
+    has_more: bool
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor of the next page; None on the last."""
+        if not self.has_more:
+            return None
+        created_at, job_id = self.jobs[-1].position()
+        return base64.urlsafe_b64encode(f"{created_at!r} {job_id}".encode()).decode().rstrip("=")
 
 
-def cursor_after(job: Job) -> str:
-    """Return the cursor of the page that starts after `job`."""
-    return base64.urlsafe_b64encode(f"{job.created_at!r} {job.id}".encode()).decode().rstrip("=")
+def read_cursor(cursor: str) -> Position:
+    """Return where the page before ended.
 
-
-def read_cursor(cursor: str) -> tuple[float, str]:
-    """Return createdAt (epoch seconds) and id of the job the cursor was made from.
-
-    Raises:
-        BadCursor: it can't be read.
+    :raises ValueError: this sandbox never gave out such a cursor.
     """
+    padding = "=" * (-len(cursor) % 4)
     try:
-        text = base64.b64decode(
-            cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
-        ).decode()
+        text = base64.b64decode(cursor + padding, altchars=b"-_", validate=True).decode()
         created_at, job_id = text.split(" ")
         return float(created_at), job_id
-    except (ValueError, binascii.Error) as error:
-        raise BadCursor(cursor) from error
+    except ValueError:
+        raise ValueError("Invalid cursor") from None

@@ -1,4 +1,4 @@
-"""PromptDirectives a prompt can carry, so that a demo or a test chooses how its job goes.
+"""Directives in a prompt, with which a demo or a test chooses how its job goes.
 
 ====================  ==================================================================
 In the prompt         What happens to the job
@@ -15,18 +15,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_WISH = re.compile(r"\[\s*(fail|cancel|stuck|takes)\s*(?::\s*([^\]]*?)\s*)?\]", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"\[\s*(fail|cancel|stuck|takes)\s*(?::\s*([^\]]*?)\s*)?\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptDirectives:
     """What a prompt asks of its job.
 
-    Attributes:
-        failure: the error to end FAILED with.
-        cancelled: whether to end CANCELLED.
-        stuck: whether never to end.
-        takes: seconds from acceptance to the end.
+    :param failure: the error to end FAILED with.
+    :param cancelled: whether to end CANCELLED.
+    :param stuck: whether never to end.
+    :param takes: seconds from acceptance to the end.
     """
 
     failure: str | None = None
@@ -36,8 +35,11 @@ class PromptDirectives:
 
     @classmethod
     def of(cls, prompt: str) -> PromptDirectives:
-        """Read the wishes of `prompt`; the last of a kind counts, an unreadable number of seconds is ignored."""
-        found = {match[1].lower(): match[2] or "" for match in _WISH.finditer(prompt)}
+        """Read the directives of `prompt`.
+
+        The last of a kind counts; a number of seconds that can't be read is ignored.
+        """
+        found = {match[1].lower(): match[2] or "" for match in _DIRECTIVE.finditer(prompt)}
         takes = found.get("takes", "")
         return cls(
             failure=(found["fail"] or "Generation failed") if "fail" in found else None,
@@ -47,6 +49,6 @@ class PromptDirectives:
         )
 
 
-def without_wishes(prompt: str) -> str:
-    """Return `prompt` without the bracketed wishes."""
-    return " ".join(_WISH.sub(" ", prompt).split())
+def without_directives(prompt: str) -> str:
+    """Return `prompt` without the bracketed directives."""
+    return " ".join(_DIRECTIVE.sub(" ", prompt).split())

@@ -15,10 +15,10 @@ class RateLimiter:
         self._admitted: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def wait(self, key: str, limit: int, now: float) -> int:
-        """Admit a request at `now` (epoch seconds) and return 0, or return in how many whole
-        seconds one would be.
+        """Admit a request at `now` (epoch seconds) and return 0, or return the seconds to wait.
 
-        A refused request does not count. With a `limit` of 0 every request is admitted.
+        The seconds are whole ones, 1 or more. A refused request does not count. With a `limit` of
+        0 every request is admitted.
         """
         if not limit:
             return 0

@@ -1,11 +1,10 @@
-"""The routes that steer a sandbox, for tests and demos: /_sandbox/state, /_sandbox/faults and
-/_sandbox/reset.
+"""The routes that steer a sandbox, for tests and demos; they are no part of Apiframe.
 
-They are no part of Apiframe, need no key, and answer to this machine only.
+They need no key, and answer to this machine only, not to web pages in its browser.
 
 - GET /_sandbox/state: counts, credits, jobs by status, and the settings in force
-    (`Store.document`).
-- POST /_sandbox/faults: a JSON object of settings to change, by the names of `Options`, and under
+  (`Store.document`).
+- POST /_sandbox/faults: a JSON object of settings to change, by the names of `Settings`, and under
   "next" one scripted fault or a list of them: {"error_rate": 0.1, "next": [{"route": "generate",
   "status": 503, "times": 2}]}.
 - POST /_sandbox/reset: forget everything and go back to the settings of the start.
@@ -13,48 +12,31 @@ They are no part of Apiframe, need no key, and answer to this machine only.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import Response
 
-from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web.hosts import is_loopback
-from airflow_provider_apiframe.sandbox.web.responses import Json, refuse
+from airflow_provider_apiframe.sandbox.web.dependencies import StoreDep
+from airflow_provider_apiframe.sandbox.web.hosts import check_sender
+from airflow_provider_apiframe.sandbox.web.responses import Json
 
-
-async def _from_this_machine(request: Request) -> None:
-    # The Host is looked at too: a page in a browser can be made to reach loopback under a foreign
-    # name.
-    if (
-        request.client is None
-        or not is_loopback(request.client.host)
-        or not is_loopback(request.url.hostname or "")
-    ):
-        raise refuse(403, "/_sandbox answers to this machine only")
-
-
-routes = APIRouter(prefix="/_sandbox", dependencies=[Depends(_from_this_machine)])
-
-
-def _world(request: Request) -> Store:
-    return cast(Store, request.app.state.world)
+routes = APIRouter(prefix="/_sandbox", dependencies=[Depends(check_sender)])
 
 
 @routes.get("/state")
-async def _state(request: Request) -> Response:
-    return Json(_world(request).document())
+async def _state(store: StoreDep) -> Response:
+    return Json(store.document())
 
 
 @routes.post("/reset")
-async def _reset(request: Request) -> Response:
-    _world(request).reset()
-    return Json(_world(request).document())
+async def _reset(store: StoreDep) -> Response:
+    store.reset()
+    return Json(store.document())
 
 
 @routes.post("/faults")
-async def _faults(request: Request) -> Response:
-    world = _world(request)
+async def _faults(request: Request, store: StoreDep) -> Response:
     try:
         options: Any = await request.json()
         if not isinstance(options, dict):
@@ -62,9 +44,9 @@ async def _faults(request: Request) -> Response:
                 "the body must be a JSON object of settings, and of faults under 'next'"
             )
         scripted = options.pop("next", [])
-        world.configure(options)
+        store.configure(options)
         for fault in scripted if isinstance(scripted, list) else [scripted]:
-            world.faults.next(**fault)
+            store.faults.next(**fault)
     except (ValueError, TypeError) as error:
-        raise refuse(400, str(error)) from None
-    return Json({"settings": world.faults.settings.document(), "queued": world.faults.queued})
+        raise HTTPException(400, str(error)) from None
+    return Json({"settings": store.faults.settings.document(), "queued": store.faults.queued})

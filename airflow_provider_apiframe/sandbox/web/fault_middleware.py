@@ -1,4 +1,4 @@
-"""The gate before all routes: counts requests and lets scripted faults happen."""
+"""The middleware around all routes: counts requests and lets scripted faults happen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web.responses import NoAnswer, close_connection
+from airflow_provider_apiframe.sandbox.web.responses import NoResponse, close_connection
 
 CONTROL = "/_sandbox"
 
 
 def route_of(method: str, path: str) -> str:
-    """Return the name of a route in faults and counts; "other" for what the sandbox doesn't serve."""
+    """Return the name of a route in faults and counts; "other" if the sandbox doesn't serve it."""
     if path.startswith("/images/"):
         return "image"
     if path.startswith("/v2/jobs/"):
@@ -33,9 +33,9 @@ def route_of(method: str, path: str) -> str:
 class FaultMiddleware:
     """ASGI middleware around the app."""
 
-    def __init__(self, app: ASGIApp, world: Store) -> None:
+    def __init__(self, app: ASGIApp, store: Store) -> None:
         self._app = app
-        self._world = world
+        self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, changed by the first fault queued for it."""
@@ -43,29 +43,25 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         route = route_of(scope["method"], scope["path"])
-        self._world.count_request(route)
-        fault = self._world.faults.take(route)
-        send = _with_request_id(send)
+        self._store.count_request(route)
+        fault = self._store.faults.take(route)
+        send = _add_request_id(send)
         if fault is None:
             await self._app(scope, receive, send)
             return
-        receive = await _read_to_end(
-            receive
-        )  # as a client that gives up meanwhile has sent its request all the same
+        # A client that gives up during the delay has sent its request all the same.
+        receive = await _read_to_end(receive)
         await asyncio.sleep(fault.delay)
-        if fault.replaces_answer:
-            if fault.applied:
-                await self._app(scope, receive, _unheard)
-            answer = (
-                NoAnswer()
-                if fault.drop
-                else Response(fault.body, fault.status or 200, fault.headers)
-            )
-            await answer(scope, receive, send)
-        elif fault.cut_after is not None:
-            await self._app(scope, receive, _cut(scope, receive, send, fault.cut_after))
-        else:
+        if not fault.replaces_response:
+            if fault.cut_after is not None:
+                send = _cut(scope, receive, send, fault.cut_after)
             await self._app(scope, receive, send)
+            return
+        if fault.applied:
+            await self._app(scope, receive, _discard)
+        status, body, headers = fault.response()
+        response = NoResponse() if fault.drop else Response(body, status, headers)
+        await response(scope, receive, send)
 
 
 async def _read_to_end(receive: Receive) -> Receive:
@@ -79,17 +75,15 @@ async def _read_to_end(receive: Receive) -> Receive:
     return receive_again
 
 
-async def _unheard(_: Message) -> None:
+async def _discard(_: Message) -> None:
     pass
 
 
-def _with_request_id(send: Send) -> Send:
+def _add_request_id(send: Send) -> Send:
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [
-                *message.get("headers", []),
-                (b"x-request-id", str(uuid4()).encode()),
-            ]
+            request_id = (b"x-request-id", str(uuid4()).encode())
+            message["headers"] = [*message.get("headers", []), request_id]
         await send(message)
 
     return send_with_id

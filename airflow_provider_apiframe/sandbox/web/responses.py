@@ -1,19 +1,22 @@
-"""Answers: JSON as the API writes it, errors, and no answer at all."""
+"""Responses: JSON as the API writes it, errors, and no response at all."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from starlette.requests import Request
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as RoutingError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_apiframe.sandbox.web.validation import Details
+from airflow_provider_apiframe.sandbox.state.idempotency import Conflict
+from airflow_provider_apiframe.sandbox.state.store import InsufficientCredits
+from airflow_provider_apiframe.sandbox.web.validation import Details, InvalidRequest, zod_details
 
-CLOSE_CONNECTION = (
-    "apiframe_sandbox.close_connection"  # ASGI extension of `server.ClosableConnection`
-)
+# ASGI extension of `server.ClosableConnection`
+CLOSE_CONNECTION = "apiframe_sandbox.close_connection"
 
 
 class Json(JSONResponse):
@@ -24,41 +27,54 @@ class Json(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-class Refusal(Exception):
-    """Ends a request with an error answer."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status_code)
-        self.response = response
+class UserAgentRefused(Exception):
+    """The proxy in front of the API doesn't like the client's User-Agent."""
 
 
-def refuse(status: int, error: str, headers: dict[str, str] | None = None, **more: Any) -> Refusal:
-    """Return the refusal with the body {"error": ...} (OpenAPI ErrorResponse) and `more` beside it."""
-    return Refusal(Json({"error": error, **more}, status, headers))
+def add_error_handlers(app: FastAPI) -> None:
+    """Let errors end in the responses of the vendor's OpenAPI file, {"error": ...} at least."""
+
+    @app.exception_handler(UserAgentRefused)
+    async def refused_by_proxy(_: Request, error: UserAgentRefused) -> Response:
+        return PlainTextResponse("error code: 1010", 403)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return Json({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(RoutingError)
+    async def no_such_route(request: Request, _: RoutingError) -> Response:
+        return Json({"error": f"Cannot {request.method} {request.url.path}"}, 404)
+
+    @app.exception_handler(InvalidRequest)
+    async def invalid_body(_: Request, error: InvalidRequest) -> Response:
+        return _invalid(error.details)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_query(_: Request, error: RequestValidationError) -> Response:
+        # FastAPI puts "query" before the name of the parameter.
+        return _invalid(zod_details({**each, "loc": each["loc"][1:]} for each in error.errors()))
+
+    @app.exception_handler(Conflict)
+    async def conflict(_: Request, error: Conflict) -> Response:
+        text = "Idempotency-Key was already used with a different request body"
+        return Json({"error": text}, 409)
+
+    @app.exception_handler(InsufficientCredits)
+    async def insufficient_credits(_: Request, error: InsufficientCredits) -> Response:
+        credits = {"creditsRequired": error.required, "creditsAvailable": error.available}
+        return Json({"error": "Insufficient credits", **credits}, 402)
 
 
-def refuse_invalid(details: Details) -> Refusal:
-    """Return the 400 of the OpenAPI ValidationError."""
-    return refuse(400, "Validation failed", details=details)
-
-
-def refuse_agent() -> Refusal:
-    """Return what the proxy in front of the API says to a client whose User-Agent it doesn't like: no JSON."""
-    return Refusal(PlainTextResponse("error code: 1010", 403))
-
-
-async def answer_refusal(_: Request, refusal: Exception) -> Response:
-    """Answer a request that ended in a `Refusal`."""
-    assert isinstance(refusal, Refusal)
-    return refusal.response
+def _invalid(details: Details) -> Response:
+    return Json({"error": "Validation failed", "details": details}, 400)
 
 
 async def close_connection(scope: Scope, receive: Receive) -> None:
     """Close the client's connection; what was not yet sent never is.
 
-    Raises:
-        ConnectionAbortedError: the server below offers no way to close connections, as with a test
-            client.
+    :raises ConnectionAbortedError: the server below offers no way to close connections, as with a
+        test client.
     """
     close = scope.get("extensions", {}).get(CLOSE_CONNECTION)
     if close is None:
@@ -68,8 +84,8 @@ async def close_connection(scope: Scope, receive: Receive) -> None:
         pass
 
 
-class NoAnswer(Response):
-    """Closes the connection instead of answering."""
+class NoResponse(Response):
+    """Closes the connection instead of responding."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Close the connection."""

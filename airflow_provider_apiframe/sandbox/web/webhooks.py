@@ -1,10 +1,9 @@
-"""Webhooks: what is sent, how it is signed, and the courier that sends it at the right moment."""
+"""Webhooks: what is sent, how it is signed, and who sends it at the right moment."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import heapq
 import hmac
 import json
 import logging
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_EVENTS = ("completed", "failed")  # OpenAPI GenerateImageRequest and webhook docs
-PROGRESS_STEPS = (25, 50, 75)  # percent; the vendor doesn't say how often progress is told
-TIMEOUT = 10.0  # seconds for a receiver to answer
-TICK = (
-    0.02  # seconds between looks at the clock while something is due, as the clock may be a test's
-)
+PROGRESS_STEPS = (25, 50, 75)  # percent; the vendor doesn't say how often it tells progress
+TIMEOUT = 10.0  # seconds for a receiver to respond
+# Seconds until the clock is read again while something is due, as the clock may be a test's.
+TICK = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +58,8 @@ def due_events(job: Job) -> list[tuple[float, str, int]]:
     if "webhookUrl" not in job.input:
         return []
     wanted = job.input.get("webhookEvents", DEFAULT_EVENTS)
-    events = [
-        (job.reaches(step), "progress", step) for step in PROGRESS_STEPS if "progress" in wanted
-    ]
+    steps = PROGRESS_STEPS if "progress" in wanted else ()
+    events = [(job.reaches(step), "progress", step) for step in steps]
     final = job.ending.lower()
     if final in wanted:
         events.append((job.finish_at, final, 100))
@@ -72,47 +69,46 @@ def due_events(job: Job) -> list[tuple[float, str, int]]:
 class WebhookSender:
     """Sends webhooks from a background task. Each event is tried once.
 
-    Args:
-        world: tells the time, the settings, and how a job looks when its event is due.
+    :param store: gives the time, the settings, and the state of a job when its event is due.
     """
 
-    def __init__(self, world: Store) -> None:
-        self._world = world
-        self._due: list[tuple[float, int, Job, str, int]] = []
-        self._taken = 0
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._scheduled: list[tuple[float, Job, str, int]] = []
         self._woken = asyncio.Event()
         self._client: httpx.AsyncClient | None = None
         self._deliveries: set[asyncio.Task[None]] = set()
 
-    def take(self, job: Job) -> None:
-        """Take on the events of a new job."""
+    def schedule(self, job: Job) -> None:
+        """Schedule the events of a new job."""
         for due, event, progress in due_events(job):
-            self._taken += 1
-            heapq.heappush(self._due, (due, self._taken, job, event, progress))
+            self._scheduled.append((due, job, event, progress))
             self._woken.set()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Send what is due while the context lasts."""
-        rounds = asyncio.create_task(self._rounds())
+        loop = asyncio.create_task(self._send_due())
         try:
             yield
         finally:
-            for task in (rounds, *self._deliveries):
+            for task in (loop, *self._deliveries):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
             if self._client is not None:
                 await self._client.aclose()
 
-    async def _rounds(self) -> None:
+    async def _send_due(self) -> None:
         while True:
-            if not self._due:
+            if not self._scheduled:
                 self._woken.clear()
                 await self._woken.wait()
-            while self._due and self._due[0][0] <= self._world.clock():
-                _, _, job, event, progress = heapq.heappop(self._due)
-                if self._world.job(job.id) is not job:
+            now = self._store.clock()
+            due = [event for event in self._scheduled if event[0] <= now]
+            self._scheduled = [event for event in self._scheduled if event[0] > now]
+            for _, job, event, progress in sorted(due, key=lambda each: each[0]):
+                if self._store.job(job.id) is not job:
                     continue  # forgotten by a reset
                 delivery = asyncio.create_task(self._deliver(job, event, progress))
                 self._deliveries.add(delivery)
@@ -120,7 +116,7 @@ class WebhookSender:
             await asyncio.sleep(TICK)
 
     async def _deliver(self, job: Job, event: str, progress: int) -> None:
-        settings = self._world.faults.settings
+        settings = self._store.faults.settings
         url = job.input["webhookUrl"]
         host = urlsplit(url).hostname or ""
         if not settings.allow_external_webhooks and not is_loopback(host):
@@ -131,7 +127,7 @@ class WebhookSender:
             )
             job.webhook_status = "failed"
             return
-        document = job.document(self._world.clock(), settings, job.base_url)
+        document = job.document(self._store.clock(), settings, job.base_url)
         body = json.dumps(payload(event, document, progress)).encode()
         headers = {
             "Content-Type": "application/json",

@@ -141,7 +141,8 @@ class Elsewhere:
     """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and
     notes all requests.
 
-    A body shorter than its Content-Length header is a connection that breaks off.
+    A body shorter than its Content-Length header is a connection that breaks off; None sends no such
+    header, so that the end of the connection is the end of the body.
     """
 
     def __init__(self) -> None:
@@ -163,7 +164,8 @@ class Elsewhere:
                 )
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **sent}.items():
-                    self.send_header(name, value)
+                    if value is not None:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -191,3 +193,32 @@ def closed_port() -> int:
     """A port of this machine where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def slow_url() -> Iterator[str]:
+    """A server that sends one byte of its response at a time, until the test is over."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def respond(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b" " * 9999:
+                if over.wait(0.02):
+                    return
+                connection.sendall(bytes([byte]))
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=respond, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    over.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()

@@ -20,6 +20,7 @@ from airflow_provider_apiframe.api.errors import (
     ConnectionFailedError,
     InsufficientCreditsError,
     InvalidRequestError,
+    JobFailedError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
@@ -183,7 +184,7 @@ PERMANENT = [
             "returned 400: Validation failed",
             " fluxParams.steps: Too big, Odd.",
             " a: b.",
-            "Nothing was paid.",
+            "nothing was paid",
         ],
         id="400 with details",
     ),
@@ -192,7 +193,7 @@ PERMANENT = [
         InvalidRequestError,
         [
             "returned 400: This is a key of API v1",
-            "Nothing was paid.",
+            "nothing was paid",
             "the API key may be one of Apiframe's older API version 1",
         ],
         id="400 without details",
@@ -200,7 +201,7 @@ PERMANENT = [
     pytest.param(
         {"status": 400, "body": PAGE},
         InvalidRequestError,
-        ["Oops", "Nothing was paid"],
+        ["Oops", "nothing was paid"],
         id="400 without JSON",
     ),
     pytest.param(
@@ -286,13 +287,13 @@ PERMANENT = [
     pytest.param(
         {"status": 302, "headers": {"Location": "https://other.example/a"}},
         RequestRefusedError,
-        ["returned 302", "a redirect to other.example; it is not followed"],
+        ["returned 302", "A redirect to other.example is not followed"],
         id="302",
     ),
     pytest.param(
         {"status": 301},
         RequestRefusedError,
-        ["a redirect to another place"],
+        ["A redirect to another place"],
         id="301 without a place",
     ),
     pytest.param(
@@ -866,3 +867,31 @@ def test_the_connections_verify_counts_more_than_the_environments_ca_bundle(monk
         client.session.mount("https://", transport)
         caught(ConnectionFailedError, client.get_account)
     assert transport.verify == verify
+
+
+# What looks like a key is hidden from people, and left alone in what is delivered
+
+
+def test_a_link_and_a_prompt_that_look_like_they_hold_a_key_are_delivered_as_they_are(
+    connect, elsewhere
+):
+    link, prompt = "https://images.example/a.png?sig=Qx1afk_9zPq", "a poster in afk_mode"
+    job = {"id": "j-1", "status": "COMPLETED", "result": [link], "input": {"prompt": prompt}}
+    elsewhere.responses = [(200, {}, json.dumps(job).encode())]
+    read = connect(base_url=elsewhere.url).get_job("j-1")
+    assert (read.image_urls, read.prompt) == ([link], prompt)
+
+
+def test_the_connections_own_key_is_hidden_in_values_too(connect, elsewhere):
+    job = {"id": "j-1", "status": "FAILED", "error": "refused for afk_mine and afk_theirs"}
+    elsewhere.responses = [(200, {}, json.dumps(job).encode())]
+    read = connect(base_url=elsewhere.url, api_key="afk_mine").get_job("j-1")
+    assert read.error == "refused for *** and afk_theirs"
+    assert "refused for *** and afk_***" in str(caught(JobFailedError, read.raise_for_status))
+
+
+def test_a_request_id_that_echoes_a_key_is_redacted(connect, elsewhere):
+    elsewhere.responses = [(404, {"x-request-id": "afk_0123"}, b"{}")]
+    error = caught(NotFoundError, connect(base_url=elsewhere.url).get_job, "j-1")
+    assert error.request_id == "afk_***"
+    assert "afk_0123" not in str(error)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import os
+import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +21,8 @@ from airflow_provider_apiframe.api.errors import DownloadError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.settings import ClientSettings
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"png" * 100
-JPG = b"\xff\xd8\xff\xe0" + b"jpg" * 100
+PNG = b"\x89PNG\r\n\x1a\n" + b"png" * 100 + b"IEND\xaeB`\x82"
+JPG = b"\xff\xd8\xff\xe0" + b"jpg" * 100 + b"\xff\xd9"
 WEBP = b"RIFF\x10\x00\x00\x00WEBPVP8 " + b"webp" * 100
 SECRET = "X-Signature=s3cr3t"
 
@@ -84,7 +88,7 @@ def test_an_image_of_the_sandbox_is_fetched_whole(image, tmp_path, given, extens
 
 
 def test_an_image_larger_than_a_chunk_is_fetched_whole(elsewhere, tmp_path):
-    data = PNG + os.urandom(300_000)
+    data = PNG[:-8] + os.urandom(300_000) + PNG[-8:]
     elsewhere.responses = [(200, {}, data)]
     assert (
         download(f"{elsewhere.url}/a.png", tmp_path / "a.png").sha256
@@ -217,7 +221,7 @@ def test_a_dead_link_says_that_it_has_expired_and_is_not_tried_again(
     error = refusal(f"{elsewhere.url}/a.png?{SECRET}", tmp_path, max_retries=2)
     assert (
         str(error)
-        == f"{elsewhere.url}/a.png answered {status}. The link has expired or the image is gone."
+        == f"{elsewhere.url}/a.png returned {status}. The link has expired or the image is gone."
     )
     assert (error.status_code, error.transient, attempts, len(elsewhere.requests)) == (
         status,
@@ -240,7 +244,7 @@ def test_another_4xx_is_told_without_a_guess_and_not_tried_again(
     elsewhere.responses = [(status, {}, b"no")] * 3
     assert (
         str(refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=2))
-        == f"{elsewhere.url}/a.png answered {status}."
+        == f"{elsewhere.url}/a.png returned {status}."
     )
     assert attempts == []
 
@@ -376,3 +380,127 @@ def test_a_redirect_to_the_image_is_followed(elsewhere, tmp_path):
 )
 def test_a_type_is_told_by_the_first_bytes(head, kind):
     assert image_type(head) == kind
+
+
+# Whole or not at all
+
+
+@pytest.mark.parametrize("data", [PNG[:-3], JPG[:-1], b"RIFF\xff\x10\x00\x00WEBPVP8 " + b"x" * 99])
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": None}])
+def test_an_image_without_its_end_is_tried_again(elsewhere, tmp_path, attempts, data, headers):
+    elsewhere.responses = [(200, headers, data), (200, {}, PNG)]
+    assert download(f"{elsewhere.url}/a", tmp_path, max_retries=1).path.read_bytes() == PNG
+    assert attempts == [1]
+
+
+def test_an_image_that_was_compressed_and_cut_short_is_no_whole_one(elsewhere, tmp_path):
+    packed = gzip.compress(PNG[:-8] + bytes(range(256)) * 400 + PNG[-8:])[:-300]
+    elsewhere.responses = [(200, {"Content-Encoding": "gzip", "Content-Length": None}, packed)]
+    assert refusal(f"{elsewhere.url}/a.png", tmp_path).transient
+    assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize("status", [201, 203, 204, 206, 300])
+def test_only_a_200_is_a_whole_image(elsewhere, tmp_path, status):
+    elsewhere.responses = [(status, {}, b"" if status == 204 else PNG)]
+    error = refusal(f"{elsewhere.url}/a.png", tmp_path)
+    assert (error.status_code, error.transient) == (status, False)
+    assert files_in(tmp_path) == {}
+
+
+def test_an_image_that_comes_byte_by_byte_is_given_up_in_time(slow_url, tmp_path):
+    start = time.monotonic()
+    error = refusal(f"{slow_url}/a.png", tmp_path, max_seconds=0.3)
+    assert time.monotonic() - start < 5
+    assert str(error) == f"{slow_url}/a.png was not there whole within 0.3 s"
+
+
+def test_a_name_as_long_as_no_file_system_takes_it_is_cut(elsewhere, tmp_path):
+    elsewhere.responses = [(200, {}, PNG)]
+    path = download(f"{elsewhere.url}/{'x' * 300}.png", tmp_path).path
+    assert len(path.name) < 255
+
+
+def test_a_full_disk_is_a_download_error(elsewhere, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    elsewhere.responses = [(200, {}, PNG)]
+    assert "No space left on device" in str(refusal(f"{elsewhere.url}/a.png", tmp_path))
+    assert files_in(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_made_is_a_download_error(elsewhere, tmp_path):
+    (tmp_path / "file").touch()
+    elsewhere.responses = [(200, {}, PNG)]
+    assert "could not be written" in str(
+        refusal(f"{elsewhere.url}/a.png", tmp_path / "file" / "b/")
+    )
+
+
+# Redirects
+
+
+def test_a_redirect_on_this_machine_is_followed_from_this_machine(elsewhere, tmp_path):
+    elsewhere.responses = [(302, {"Location": "/there.png"}, b""), (200, {}, PNG)]
+    assert download(f"{elsewhere.url}/a.png", tmp_path).bytes == len(PNG)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://10.0.0.1/a.png",
+        "http://192.168.1.1/a.png",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[fe80::1]/a.png",
+        "http://[::ffff:10.0.0.1]/a.png",
+        "http://0.0.0.0/a.png",
+        "ftp://images.example/a.png",
+        "file:///etc/passwd",
+        "//10.0.0.1/a.png",
+    ],
+)
+def test_a_redirect_into_a_private_network_is_refused(elsewhere, tmp_path, location):
+    elsewhere.responses = [(302, {"Location": location}, b"")]
+    error = refusal(f"{elsewhere.url}/a.png?{SECRET}", tmp_path)
+    assert "redirects to" in str(error)
+    assert not error.transient
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        ("https://cdn.example/a", "http://cdn.example/a", False),
+        ("https://cdn.example/a", "https://127.0.0.1/a", False),
+        ("https://cdn.example/a", "https://resolves-to-loopback.example/a", False),
+        ("https://cdn.example/a", "https://public.example/a", True),
+        ("http://cdn.example/a", "https://public.example/a", True),
+        ("https://127.0.0.1/a", "http://127.0.0.1/a", False),
+        ("http://127.0.0.1/a", "http://localhost/a", True),
+    ],
+)
+def test_where_a_redirect_may_lead(before, after, allowed, monkeypatch):
+    addresses = {"resolves-to-loopback.example": "127.0.0.1", "public.example": "8.8.8.8"}
+
+    def getaddrinfo(host: str, port: object) -> list[object]:
+        return [(0, 0, 0, "", (addresses.get(host, host), 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    if allowed:
+        assert module._redirected(before, after, "the link") == after
+    else:
+        with pytest.raises(DownloadError):
+            module._redirected(before, after, "the link")
+
+
+def test_a_circle_of_redirects_ends(elsewhere, tmp_path):
+    elsewhere.responses = [(302, {"Location": "/a.png"}, b"")] * 20
+    assert "more than 5 times" in str(refusal(f"{elsewhere.url}/a.png", tmp_path))
+
+
+@pytest.mark.parametrize("location", ["http://[bad", "", "\\\\", "http://", "https://a..b/"])
+def test_a_redirect_to_nowhere_is_a_download_error(elsewhere, tmp_path, location):
+    elsewhere.responses = [(302, {"Location": location}, b"")]
+    refusal(f"{elsewhere.url}/a.png", tmp_path)

@@ -353,19 +353,19 @@ def test_a_completed_job_with_images_is_returned():
         (
             {"status": "FAILED", "error": "No capacity"},
             JobFailedError,
-            "Apiframe job j-1 FAILED: No capacity",
+            "The job FAILED: No capacity",
         ),
         (
             {"status": "FAILED", "error": "No capacity", "creditCost": 0},
             JobFailedError,
-            "Apiframe job j-1 FAILED: No capacity (credits charged: 0)",
+            "The job FAILED: No capacity (credits charged: 0)",
         ),
-        ({"status": "FAILED"}, JobFailedError, "Apiframe job j-1 FAILED: the API gave no reason"),
-        ({"status": "CANCELLED"}, JobCancelledError, "Apiframe job j-1 was CANCELLED"),
+        ({"status": "FAILED"}, JobFailedError, "The job FAILED: the API gave no reason"),
+        ({"status": "CANCELLED"}, JobCancelledError, "The job was CANCELLED"),
         (
             {"status": "CANCELLED", "error": "by the team"},
             JobCancelledError,
-            "Apiframe job j-1 was CANCELLED (by the team)",
+            "The job was CANCELLED (by the team)",
         ),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_apiframe.sandbox.__main__ import main, parser
 from airflow_provider_apiframe.sandbox.server import Sandbox
-from airflow_provider_apiframe.sandbox.settings import Options, Settings
+from airflow_provider_apiframe.sandbox.settings import Settings
 
 COMMAND = [sys.executable, "-m", "airflow_provider_apiframe.sandbox", "--port", "0"]
 SERVING = {"host", "port", "expose", "api_keys", "quiet"}
@@ -19,7 +19,7 @@ SERVING = {"host", "port", "expose", "api_keys", "quiet"}
 
 def test_every_option_has_a_flag_with_the_same_default():
     flags = vars(parser().parse_args([]))
-    assert flags.keys() - SERVING == Options.__annotations__.keys()
+    assert flags.keys() - SERVING == Settings.model_fields.keys()
     assert (
         Settings().changed({name: value for name, value in flags.items() if name not in SERVING})
         == Settings()
@@ -66,9 +66,9 @@ def test_the_banner_says_how_to_connect(started):
         banner += process.stdout.readline()
     url = re.search(r"http://127\.0\.0\.1:\d+", banner)[0]
     assert (
-        f"airflow connections add apiframe_default --conn-type apiframe --conn-host {url} --conn-password afk_sandbox"
-        in banner
-    )
+        "airflow connections add apiframe_default --conn-type apiframe "
+        f"--conn-host {url} --conn-password afk_sandbox"
+    ) in banner
     for key in ("afk_sandbox", "afk_more"):
         assert httpx.get(f"{url}/v2/me", headers={"X-API-Key": key}).json()["team"]["credits"] == 7
 
@@ -85,8 +85,10 @@ def test_a_quiet_sandbox_prints_its_url_and_stops_on_interrupt(started):
 def test_the_sandbox_imports_nothing_of_airflow_or_of_the_rest_of_the_package():
     code = (
         "import sys, airflow_provider_apiframe; before = set(sys.modules);"
-        "import airflow_provider_apiframe.sandbox.__main__, airflow_provider_apiframe.sandbox.server;"
-        "ours = [m for m in set(sys.modules) - before if m.startswith('airflow_provider_apiframe.') and '.sandbox' not in m];"
+        "import airflow_provider_apiframe.sandbox.__main__;"
+        "import airflow_provider_apiframe.sandbox.server;"
+        "ours = [name for name in set(sys.modules) - before"
+        " if name.startswith('airflow_provider_apiframe.') and '.sandbox' not in name];"
         "print('airflow' in sys.modules, ours)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False []"

@@ -60,12 +60,12 @@ def test_jobs_can_fail_for_want_of_capacity(serve, connect, clock):
 
 
 def test_the_same_seed_makes_the_same_faults():
-    def throws(seed):
+    def drawn(seed):
         faults = Faults(Settings().changed({"error_rate": 0.5, "latency": "1:9", "seed": seed}))
         return [(faults.should_inject("error_rate"), faults.job_seconds()) for _ in range(30)]
 
-    assert throws(1) == throws(1)
-    assert throws(1) != throws(2)
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
 
 
 def test_turning_one_share_on_does_not_move_another():
@@ -173,8 +173,8 @@ def test_a_download_can_be_cut_short(sandbox, api, clock):
 @pytest.mark.parametrize(
     ("route", "fault", "text"),
     [
-        ("generat", {"status": 500}, "known: generate"),
-        ("generate", {"status": 99}, "200 to 599"),
+        ("generat", {"status": 500}, "one of generate, job,"),
+        ("generate", {"status": 99}, "from 200 to 599"),
         ("generate", {"status": 500, "times": 0}, "1 or more"),
         ("generate", {}, "at least one of"),
         ("generate", {"delay": -1}, "0 or more"),

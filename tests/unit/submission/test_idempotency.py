@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import string
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -26,8 +27,13 @@ class Row:
         }  # fmt: skip
 
 
+def scope(regenerate_on_clear: bool = True, **changed) -> IdempotencyScope:
+    context = {"ti": Row(**changed)}
+    return IdempotencyScope.of(context, retries=2, regenerate_on_clear=regenerate_on_clear)
+
+
 def key(request=REQUEST, generation=0, **changed) -> str:
-    return IdempotencyScope.of(Row(**changed)).key(request, generation)
+    return scope(**changed).key(request, generation)
 
 
 @pytest.mark.parametrize("try_number", [1, 2, 3])
@@ -48,6 +54,29 @@ def test_all_automatic_retries_have_one_key(try_number):
 )
 def test_anything_that_makes_it_another_image_makes_another_key(changed):
     assert key(**changed) != key()
+
+
+NO_REGION, A_REGION, ANOTHER = UUID(int=0), UUID(int=7), UUID(int=8)
+
+
+def test_every_iteration_of_a_loop_and_every_place_in_a_region_has_a_key_of_its_own():
+    """Airflow 3.4: they share dag, run and task, and map indexes repeat in each region."""
+    places = [
+        {"region_id": region, "region_index": index}
+        for region in (A_REGION, ANOTHER)
+        for index in (0, 1)
+    ]
+    assert len({key(**place) for place in [*places, {}]}) == 5
+
+
+@pytest.mark.parametrize("region", [NO_REGION, None])
+def test_outside_of_regions_the_key_is_the_one_of_the_airflows_before(region):
+    assert key(region_id=region, region_index=-1) == key()
+
+
+def test_a_try_that_is_repeated_without_a_new_number_counts_as_an_earlier_one():
+    context = {"ti": Row(try_number=2), "task_reschedule_count": 3}
+    assert IdempotencyScope.of(context, retries=2).earlier_tries == 4
 
 
 def test_another_request_has_another_key_and_the_order_of_parameters_does_not_count():
@@ -90,15 +119,11 @@ def test_two_keys_are_equal_just_when_everything_that_makes_the_image_is(one, ot
 
 @given(max_tries=st.integers(0, 50), try_number=st.integers(1, 60), later=st.integers(0, 50))
 def test_kept_images_are_one_scope_through_all_clears(max_tries, try_number, later):
-    before = IdempotencyScope.of(
-        Row(max_tries=max_tries, try_number=try_number), regenerate_on_clear=False
-    )
-    after = IdempotencyScope.of(
-        Row(max_tries=max_tries + later, try_number=try_number + 1), regenerate_on_clear=False
-    )
+    before = scope(False, max_tries=max_tries, try_number=try_number)
+    after = scope(False, max_tries=max_tries + later, try_number=try_number + 1)
     assert before.key(REQUEST, 0) == after.key(REQUEST, 0)
     assert (before.earlier_tries, after.earlier_tries) == (try_number - 1, try_number)
-    assert before.key(REQUEST, 0) != IdempotencyScope.of(Row(max_tries=max_tries)).key(REQUEST, 0)
+    assert before.key(REQUEST, 0) != key(max_tries=max_tries)
 
 
 @given(job_id=st.text(), digest=st.text(), scope=st.integers(), generation=st.integers())

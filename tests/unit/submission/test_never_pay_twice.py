@@ -8,116 +8,25 @@ point; the real kills are in tests/lifecycle. Every rule is looked at with a tas
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from task_lives import KILLS, Killed, Store, Task, wait_until
 
 from airflow_provider_apiframe.api.errors import (
     JobFailedError,
     JobTimeoutError,
     UnexpectedResponseError,
 )
-from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.sandbox.server import Sandbox
 from airflow_provider_apiframe.submission.submit import RECORD_KEY
 
 DAY = 24 * 3600.0
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Store:
-    """Airflow's task state store, as far as it is used: JSON in, JSON out, survives retries and clears."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.values[key]) if key in self.values else default
-
-    def set(self, key: str, value: Any) -> None:
-        assert value is not None
-        self.values[key] = json.dumps(value)
-
-
-class Task:
-    """One task instance and its operator's arguments."""
-
-    dag_id, task_id, map_index = "d", "poster", -1
-
-    def __init__(
-        self, store: Store | None, *, retries: int = 3, run_id: str = "r", **arguments: Any
-    ) -> None:
-        self.store = store
-        self.run_id = run_id
-        self.arguments = {
-            "prompt": "a poster",
-            "poll_interval": 0.05,
-            "retries": retries,
-            **arguments,
-        }
-        self.try_number = 0
-        self.max_tries = retries
-
-    def xcom_push(self, key: str, value: object) -> None:
-        json.dumps(value)
-
-    def clear(self) -> None:
-        """As Airflow does it."""
-        self.max_tries = self.try_number + self.arguments["retries"]
-
-    def run(self, kill: str | None = None) -> dict[str, Any]:
-        """Make one try, and be killed in it: before the POST, after it, before waiting, or after the image is there."""
-        self.try_number += 1
-        operator = FluxGenerateOperator(task_id=self.task_id, **self.arguments)
-        context: Any = {"ti": self} | ({"task_state_store": self.store} if self.store else {})
-        hook, client = operator.hook, operator.hook.client
-        if kill in ("before the POST", "after the POST"):
-            submit = hook.generate_image
-
-            def generate_image(*args: Any) -> Any:
-                if kill == "after the POST":
-                    submit(*args)
-                raise Killed
-
-            hook.generate_image = generate_image
-        elif kill == "before waiting":
-            read = (
-                client.get_job
-            )  # waiting polls without retries, what comes before it reads with them
-            client.get_job = lambda job_id, retry=True: read(job_id) if retry else die()
-            operator.defer = die
-        elif kill == "at the end":
-            operator._deliver = die
-        try:
-            return dict(operator.execute(context))
-        except TaskDeferred as deferred:
-            resumed = FluxGenerateOperator(task_id=self.task_id, **self.arguments)
-            if kill == "at the end":
-                resumed._deliver = die
-            return dict(resumed.execute_complete(context, asyncio.run(event_of(deferred.trigger))))
-
-
-def die(*args: Any, **kwargs: Any) -> Any:
-    raise Killed
-
-
-async def event_of(trigger: Any) -> Any:
-    kind, arguments = type(trigger), json.loads(json.dumps(trigger.serialize()[1]))
-    (event,) = [event.payload async for event in kind(**arguments).run()]
-    return json.loads(json.dumps(event))
-
-
-KILLS = ["before the POST", "after the POST", "before waiting", "at the end"]
 
 
 @pytest.fixture(params=[True, False], ids=["store", "no store"])
@@ -483,12 +392,11 @@ def test_a_store_that_cannot_be_written_costs_neither_the_image_nor_the_task(
 
 
 def test_a_job_that_is_gone_is_not_paid_for_again(connected):
-    store = Store()
-    task = Task(store)
+    task = Task(Store(), timeout=0.3)
     with pytest.raises(Killed):
         task.run("before waiting")
-    connected.faults.next("job", status=404)
-    with pytest.raises(AirflowFailException, match="does not exist"):
+    connected.faults.next("job", status=404, times=99)
+    with pytest.raises(JobTimeoutError, match="does not exist"):
         task.run()
     assert connected.state.jobs_created == 1
 
@@ -548,10 +456,3 @@ def test_whatever_happens_each_scope_pays_for_one_image_and_delivers_it(
     paid = {job.id for job in connected.state.jobs if not job.refunded}
     assert paid == set(delivered)
     assert len(paid) == (len(scope) if regenerate else 1)
-
-
-def wait_until(condition: Any, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)

@@ -104,7 +104,10 @@ def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(
     monkeypatch.setattr(ApiframeHook, "async_settings", broken)
     (event,) = events_of(trigger(job_id))
     assert (event.payload["status"], event.payload["retry"]) == ("error", True)
-    assert "the secrets backend is down, asked with afk_***. Job" in event.payload["message"]
+    assert (
+        "the secrets backend is down, asked with afk_***. It was accepted"
+        in event.payload["message"]
+    )
     assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
 
 
@@ -135,7 +138,8 @@ def test_the_row_that_airflow_stores_holds_the_arguments_and_no_key(connected):
 def test_on_kill_says_which_job_goes_on_and_how_to_collect_it(caplog, capfd):
     asyncio.run(trigger("j-1").on_kill())
     said = caplog.text + "".join(capfd.readouterr())
-    assert "job j-1 keeps running and is paid for. ApiframeJobSensor(job_id='j-1')" in said
+    assert "it goes on, and is paid for" in said
+    assert "ApiframeJobSensor(job_id='j-1') collects it" in said
 
 
 def test_the_prompt_is_passed_on_where_the_list_of_jobs_leaves_it_out(connected):

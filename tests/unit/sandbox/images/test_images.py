@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from airflow_provider_apiframe.sandbox.images.cache import KEPT, Gallery
+from airflow_provider_apiframe.sandbox.images.cache import KEPT, ImageCache
 from airflow_provider_apiframe.sandbox.images.poster import Poster, draw, render
 from airflow_provider_apiframe.sandbox.images.text_layout import (
     caption_block,
@@ -79,7 +79,7 @@ def test_a_size_is_near_its_ratio_and_area_in_steps_of_16(ratio, megapixels):
         ({"aspect_ratio": "1:1", "resolution": "match_input_image"}, (448, 448)),
     ],
 )
-def test_a_image_can_match_its_input(params, size):
+def test_an_image_can_match_its_input(params, size):
     sizes = {"https://x.test/a.png": (640, 320)}
     assert image_size({**params, "input_images": ["https://x.test/a.png"]}, sizes.get) == size
     assert image_size({**params, "input_images": ["https://x.test/b.png"]}, sizes.get)[0] in (
@@ -199,6 +199,14 @@ def test_a_lower_quality_makes_a_smaller_file(form):
     assert sizes == sorted(set(sizes))
 
 
+@pytest.mark.parametrize("form", ["jpg", "webp"])
+def test_a_quality_with_a_fraction_of_nothing_is_a_whole_number(api, clock, form):
+    params = {"output_format": form, "width": 256, "height": 256, "seed": 1}
+    _, answer = image_of(api, clock, output_quality=50.0, **params)
+    assert answer.status_code == 200
+    assert answer.content == image_of(api, clock, output_quality=50, **params)[1].content
+
+
 def test_quality_does_nothing_to_png():
     low, high = (
         render(Poster(SALE, "flux-2-flex", 320, 320, "png", quality, 1)) for quality in (0, 100)
@@ -230,7 +238,7 @@ def test_a_failed_job_has_no_image(api, clock):
     assert api.get(f"/images/{job_id}-1.png").status_code == 404
 
 
-def test_a_image_is_gone_after_its_retention(serve, connect, clock):
+def test_an_image_is_gone_after_its_retention(serve, connect, clock):
     api = connect(serve(retention=60))
     url, answer = image_of(api, clock)
     assert answer.status_code == 200
@@ -239,20 +247,20 @@ def test_a_image_is_gone_after_its_retention(serve, connect, clock):
     assert api.jobs()["jobs"][0]["result"] is not None
 
 
-def test_a_image_can_be_the_input_of_the_next(api, clock):
+def test_an_image_can_be_the_input_of_the_next(api, clock):
     url, _ = image_of(api, clock, width=640, height=320)
     _, answer = image_of(api, clock, aspect_ratio="match_input_image", input_images=[url])
     assert opened(answer.content).size == (640, 320)
 
 
-def test_the_gallery_keeps_a_bounded_number_of_images(sandbox, api, clock):
+def test_the_cache_keeps_a_bounded_number_of_images(sandbox, api, clock):
     for _ in range(KEPT + 2):
         api.job_id(fluxParams={"width": 256, "height": 256})
     clock.advance(10)
-    gallery = Gallery()
+    images = ImageCache()
     first, *others = sandbox.state.jobs
-    kept = gallery.image(first)
-    assert gallery.image(first) is kept
+    kept = images.image(first)
+    assert images.image(first) is kept
     for job in others:
-        gallery.image(job)
-    assert gallery.image(first) is not kept
+        images.image(job)
+    assert images.image(first) is not kept

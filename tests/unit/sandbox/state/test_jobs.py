@@ -64,8 +64,8 @@ def test_the_result_links_to_the_host_that_was_asked(sandbox, api, clock):
     assert api.job(job_id)["result"] is None
     clock.advance(10)
     assert api.job(job_id)["result"] == {"images": [f"{sandbox.url}/images/{job_id}-1.webp"]}
-    other = api.get(f"/v2/jobs/{job_id}", headers={"Host": "images.test:81"}).json()
-    assert other["result"] == {"images": [f"http://images.test:81/images/{job_id}-1.webp"]}
+    other = api.get(f"/v2/jobs/{job_id}", headers={"Host": "localhost:81"}).json()
+    assert other["result"] == {"images": [f"http://localhost:81/images/{job_id}-1.webp"]}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,17 @@ def test_the_result_can_take_other_forms(serve, connect, clock, form, expected):
     clock.advance(10)
     text = str(api.job(job_id)["result"]).replace(f"{sandbox.url}/images/{job_id}-1.png", "URL")
     assert text == str(expected)
+
+
+def test_the_result_can_come_later_than_the_end(serve, connect, clock):
+    api = connect(serve(result_delay=3))
+    job_id = api.job_id()
+    clock.advance(10)
+    for job in (api.job(job_id), api.jobs()["jobs"][0]):
+        assert (job["status"], job["result"]) == ("COMPLETED", None)
+    clock.advance(3)
+    for job in (api.job(job_id), api.jobs()["jobs"][0]):
+        assert job["result"]["images"]
 
 
 def test_the_cost_can_be_withheld(serve, connect):
@@ -130,7 +141,7 @@ def test_a_refund_needs_nobody_to_read_the_job(sandbox, api, clock):
 
 def test_a_prompt_can_ask_to_be_cancelled_to_hang_or_to_take_long(api, clock):
     cancelled, stuck, slow = (
-        api.job_id(f"a cat {wish}") for wish in ("[cancel]", "[stuck]", "[takes: 100]")
+        api.job_id(f"a cat {directive}") for directive in ("[cancel]", "[stuck]", "[takes: 100]")
     )
     clock.advance(99)
     assert api.job(cancelled)["status"] == "CANCELLED"
@@ -164,6 +175,14 @@ def test_a_repeat_tells_the_present_status(api, clock):
     assert api.generate("[fail: no]", key="k1").json()["status"] == "FAILED"
 
 
+def test_a_repeat_can_tell_the_status_of_the_first_time(serve, connect, clock):
+    api = connect(serve(replay_status="original"))
+    first = api.generate("[fail: no]", key="k1").json()
+    clock.advance(10)
+    assert api.generate("[fail: no]", key="k1").json() == first
+    assert api.job(first["jobId"])["status"] == "FAILED"
+
+
 def test_repeats_at_the_same_time_make_one_job(sandbox, api):
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: api.generate(key="k1").json()["jobId"], range(40)))
@@ -183,6 +202,12 @@ def test_the_order_of_keys_in_a_body_does_not_matter_for_a_repeat(sandbox, api):
     api.generate(key="k1", fluxParams={"steps": 3, "seed": 1})
     assert api.generate(key="k1", fluxParams={"seed": 1, "steps": 3}).status_code == 202
     assert sandbox.state.replays == 1
+
+
+def test_numbers_are_those_of_javascript(sandbox, api):
+    first, second = (api.generate(key="k1", fluxParams={"steps": steps}) for steps in (30, 30.0))
+    assert first.json() == second.json()
+    assert '"steps":30}' in api.get(f"/v2/jobs/{first.json()['jobId']}").text
 
 
 def test_a_key_is_forgotten_after_a_day(sandbox, api, clock):

@@ -90,6 +90,15 @@ def test_the_list_tells_what_is_expired(serve, connect, clock):
     assert api.jobs()["jobs"][0]["expired"] is True
 
 
+def test_jobs_can_be_left_out_of_the_list(sandbox, api):
+    job_id = api.job_id()
+    sandbox.configure(hide_from_list=True)
+    assert api.jobs() == {"jobs": [], "nextCursor": None, "hasMore": False}
+    assert api.job(job_id)["id"] == job_id
+    sandbox.configure(hide_from_list=False)
+    assert ids(api.jobs()) == [job_id]
+
+
 def test_the_whole_team_is_for_the_owner_only(serve, connect):
     sandbox = serve(api_keys=["afk_ana"])
     owner, ana = connect(sandbox), connect(sandbox, "afk_ana")

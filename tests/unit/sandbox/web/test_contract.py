@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from vendor_contract import OPENAPI
 
 from airflow_provider_apiframe.sandbox.state.models import MODELS
-from airflow_provider_apiframe.sandbox.web.validation import is_url, validate_generate
+from airflow_provider_apiframe.sandbox.web.validation import (
+    InvalidRequest,
+    is_url,
+    validate_generate,
+)
 
 jsonschema = pytest.importorskip("jsonschema")
 pytestmark = pytest.mark.skipif(
@@ -39,6 +43,14 @@ def validator(name, model=None):
             variant for variant in variants if model in variant["properties"]["model"]["enum"]
         ]
     return jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
+
+
+def accepts(body):
+    try:
+        validate_generate(body, "openapi")
+    except InvalidRequest:
+        return False
+    return True
 
 
 def fits(name, answer):
@@ -110,8 +122,7 @@ bodies = st.fixed_dictionaries(
 @given(body=bodies, model=st.sampled_from(sorted(MODELS)))
 def test_the_openapi_dialect_accepts_what_the_vendor_accepts(body, model):
     body = {**body, "model": model}
-    accepted = validate_generate(body, "openapi") == {}
-    assert accepted == validator("GenerateImageRequest", model).is_valid(body)
+    assert accepts(body) == validator("GenerateImageRequest", model).is_valid(body)
 
 
 @settings(max_examples=300, deadline=None)
@@ -124,8 +135,7 @@ def test_each_parameter_alone_is_judged_as_by_the_vendor(one):
     name, value = one
     for model in MODELS:
         body = {"prompt": "a cat", "model": model, "fluxParams": {name: value}}
-        accepted = validate_generate(body, "openapi") == {}
-        assert accepted == validator("GenerateImageRequest", model).is_valid(body)
+        assert accepts(body) == validator("GenerateImageRequest", model).is_valid(body)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +151,7 @@ def test_each_parameter_alone_is_judged_as_by_the_vendor(one):
     ],
 )
 def test_a_body_without_prompt_or_known_model_is_refused_by_both(body):
-    assert validate_generate(body, "openapi") != {}
+    assert not accepts(body)
     assert not validator("GenerateImageRequest").is_valid(body)
 
 
