@@ -3,8 +3,8 @@
 A task that waits for its own job follows a :class:`Schedule`, and so does the loop that polls the
 jobs of a whole triggerer. All times are seconds by the caller's clock.
 
-- A job is polled in the interval of its most impatient waiter, earlier once if its progress says
-  that it should have ended, and at its deadline in any case.
+- A job is polled in the interval of its most impatient waiter, and at its deadline in any case. One
+  poll comes earlier if the job should have ended by then: by its progress, or as fast as others.
 - Many jobs are polled together, by a scan of the list. A job that is alone is polled by its id, and
   so is one that the list does not show: it may be another user's.
 - A scan of many pages is made for COMPLETED jobs only, newest first, until a page brings nothing
@@ -34,7 +34,7 @@ from airflow_provider_apiframe.polling.pending import (
     key_of,
 )
 from airflow_provider_apiframe.polling.poll import Poll, PollKind
-from airflow_provider_apiframe.polling.rate_limit import RateLimiter, backoff
+from airflow_provider_apiframe.polling.rate_limit import WINDOW, RateLimiter, backoff
 from airflow_provider_apiframe.polling.scan import MIN_JOBS_PER_REQUEST, ListScan
 from airflow_provider_apiframe.polling.wait import Wait
 
@@ -168,12 +168,12 @@ class Schedule:
         """Put off polls of a kind that are not urgent, until the rate limit has made up for
         *requests*."""
         # Each kind in use gets an equal share of the rate limit, so that none starves another.
-        listed = bool(self._listed(now))
-        kinds = listed + (listed and self._pages > CHEAP_PAGES)
-        kinds += any(
-            not listed or job.state is not JobState.LISTED for job in self._pending.values()
-        )
-        pause = requests * max(kinds, 1) * 60 / self.limiter.per_minute
+        kinds = 0
+        if self._listed(now):
+            kinds += 1 if self._pages <= CHEAP_PAGES else 2
+        if not kinds or any(job.state is not JobState.LISTED for job in self._pending.values()):
+            kinds += 1
+        pause = requests * kinds * WINDOW / self.limiter.per_minute
         self._throttled_until[kind] = max(self._throttled_until[kind], now) + pause
 
     # Polls of one job
