@@ -18,7 +18,8 @@ from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_withou
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
 from airflow_provider_apiframe.literals import check_literals
-from airflow_provider_apiframe.polling.wait import Wait, wait_for_job
+from airflow_provider_apiframe.polling.blocking import wait_for_job
+from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import (

@@ -1,358 +1,298 @@
-"""When to look at which jobs: the decisions of waiting, without I/O, for one job as for thousands.
+"""When to poll which jobs: the decisions of waiting, without I/O, for one job as for thousands.
 
-A task that waits for its own job follows a :class:`Schedule`, and so does the loop that watches the
-jobs of a whole triggerer. All times are seconds since the epoch, by the caller's clock.
+A task that waits for its own job follows a :class:`Schedule`, and so does the loop that polls the
+jobs of a whole triggerer. All times are seconds by the caller's clock.
 
-- A job is looked at in the interval of its most impatient waiter, from the moment on that it may be
-    finished.
-- A look comes earlier when enough jobs should be finished by then: by the progress that the API
-  reports, or by the time that jobs of the model took lately.
-- Jobs are looked at together, in pages of the list. One that is alone is asked for by its id, and
-  so is one that the list does not show: it may be another user's, or deleted.
-- The list shows the newest jobs first, so that with many waiting the old ones, which finish first,
-  are on its last page. Where a walk through it takes many pages, most looks are for COMPLETED jobs
-  only, newest first, until a page brings nothing new.
-- Looks become rarer where they would exceed a number of requests per minute, and after errors. A
-    deadline is kept all the same.
+- A job is polled in the interval of its most impatient waiter, and at its deadline in any case. One
+  poll comes earlier if the job should have ended by then: by its progress, or as fast as others.
+- Many jobs are polled together, by a scan of the list. A job that is alone is polled by its id, and
+  so is one that the list does not show: it may be another user's.
+- A scan of many pages is made for COMPLETED jobs only, newest first, until a page brings nothing
+  new. Whole scans come now and then: they notice a job that failed.
+- Only the job's own end or the deadline ends a wait. After errors the polls become rarer.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
     AuthenticationError,
     RateLimitedError,
-    UnexpectedResponseError,
 )
 from airflow_provider_apiframe.api.models import Job, JobPage
-from airflow_provider_apiframe.polling.rate_limit import Durations, pause_after_failures
-from airflow_provider_apiframe.polling.scan import WORTH_A_REQUEST, Walk, Watched, key_of
+from airflow_provider_apiframe.polling.durations import Durations
+from airflow_provider_apiframe.polling.pending import (
+    MAX_IMAGE_POLLS,
+    JobState,
+    Outcome,
+    PendingJob,
+    key_of,
+)
+from airflow_provider_apiframe.polling.poll import Poll, PollKind
+from airflow_provider_apiframe.polling.rate_limit import WINDOW, RateLimiter, backoff
+from airflow_provider_apiframe.polling.scan import MIN_JOBS_PER_REQUEST, ListScan
 from airflow_provider_apiframe.polling.wait import Wait
 
 log = logging.getLogger(__name__)
 
-EARLIEST_SHARE = 0.25  # of the interval; a look before its time comes no sooner after the last one
-LONGEST_REST = (
-    5  # intervals that a new job is not looked at: it may be quicker than those before it, or fail
-)
-CHEAP_PAGES = 2  # requests of a walk through the whole list that are worth it at every look
-UNUSABLE_IN_A_ROW = (
-    5  # a proxy's error page with status 200 passes; an API that changed its answers does not
-)
-BY_ID = 10  # jobs that a walk missed which are asked for by their ids before the next one
-SHARED_PAUSE = 1.0  # seconds; the first pause after a failure that concerns everybody, however patient the one whom it met
-WITHOUT_LIST = 300.0  # seconds that jobs are asked for one by one after the list could not be used
-
-Outcome = tuple[Wait, Job | Exception]
-"""How a wait ended: with the finished job, in whatever state, or with the error to raise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The next thing to do: ask for one job, or walk through the list.
-
-    :param at: when.
-    :param due: since when it would be due but for the budget; the one that waited longest comes
-        first.
-    :param job_id: the job to ask for; None is a walk through the list.
-    :param completed_only: whether the walk is through the COMPLETED jobs only.
-    """
-
-    at: float
-    due: float
-    job_id: str | None = None
-    completed_only: bool = False
+MIN_EARLY_SHARE = 0.25  # of the interval that lies between two polls, where an end is expected
+CHEAP_PAGES = 2  # a scan of the whole list takes no more requests than are worth it every time
+ACCOUNT_PAUSE = 1.0  # seconds; the first pause after a failure that concerns all of the account
+LIST_FAILURES = 5  # in a row; then the jobs are polled by id for a while
+LIST_PAUSE = 60.0  # seconds until a list that could not be used is tried again
 
 
 class Schedule:
-    """Decides when to look at which of the jobs that are waited for. What was seen is told to it;
-    it says which waits ended.
+    """Decides when to poll which of the pending jobs. What a poll showed is told to it; it says
+    which waits ended.
 
-    :param requests_per_minute: how many requests looking may take.
-    :param durations: how long jobs take; shared by schedules that know the same jobs.
+    :param requests_per_minute: how many requests polling may take, >= 1; the default is no limit.
     """
 
-    def __init__(
-        self, *, requests_per_minute: float = math.inf, durations: Durations | None = None
-    ) -> None:
-        self.requests_per_minute = requests_per_minute
-        self.durations = durations or Durations()
-        self._watched: dict[str, Watched] = {}
-        self._walked = self._walked_whole = -math.inf
-        self._paced_until = 0.0
-        self._clock_behind = 0.0  # seconds that the API's clock is ahead of ours
-        self._failures = self._unusable = self._rejected = 0
-        self._resume_at = 0.0
-        self._list_from = 0.0
+    def __init__(self, requests_per_minute: float = math.inf) -> None:
+        self.limiter = RateLimiter(requests_per_minute)
+        self._durations = Durations()
+        self._pending: dict[str, PendingJob] = {}
+        self._scan: ListScan | None = None
+        self._last_scan_at = -math.inf
+        self._pages = 1  # of the list, down to the last job that a whole scan found
+        self._throttled_until = dict.fromkeys(PollKind, -math.inf)
+        self._failures = self._list_failures = 0  # in a row
+        self._resume_at = self._list_resume_at = -math.inf
 
     # Who waits
 
     def add(self, wait: Wait, now: float) -> float:
-        """Look at a job from now on, until its wait ends.
+        """Poll a job from now on, until its wait ends.
 
-        Return when its first look is due at the latest.
+        Return when its first poll is due at the latest.
         """
-        job = self._watched.setdefault(key_of(wait.job_id), Watched(wait.job_id, now))
-        job.waits.append(wait)
-        job.changed()
-        return min(self._in_time(job, self._walked), wait.deadline)
+        job = self._pending.setdefault(key_of(wait.job_id), PendingJob(wait.job_id, now))
+        job.set_waits([*job.waits, wait])
+        return min(max(now, self._last_scan_at + job.interval), wait.deadline)
 
     def discard(self, wait: Wait) -> None:
-        """Stop looking at a job for the sake of this wait; nothing happens when it ended already."""
-        job = self._watched.get(key_of(wait.job_id))
+        """Stop polling a job for this wait; nothing happens when the wait has ended already."""
+        key = key_of(wait.job_id)
+        job = self._pending.get(key)
         if job and wait in job.waits:
-            job.waits.remove(wait)
-            if job.waits:
-                job.changed()
-            else:
-                del self._watched[key_of(wait.job_id)]
+            job.set_waits([other for other in job.waits if other is not wait])
+            if not job.waits:
+                del self._pending[key]
+        if not self._pending:
+            self._scan = None
 
-    # When to look
+    def last_seen(self, job_id: str) -> str:
+        """Say what the last poll of a pending job showed, e.g. "PROCESSING, 40 %"."""
+        job = self._pending.get(key_of(job_id))
+        return job.last_seen if job else "not waited for"
 
-    def next_look(self, now: float, *, by_id: bool = True) -> Look:
-        """Return the next look; never, when every job is being asked for or none is waited for.
+    # What to poll next
+
+    def next_poll(self, now: float, *, by_id: bool = True) -> Poll:
+        """Return the next poll; never, when every job is being polled or none is pending.
 
         :param by_id: whether it may be for a single job.
         """
-        together = [job for job in self._watched.values() if not job.missed]
-        pages = max((job.page for job in together), default=1)
-        if len(together) <= pages or now < self._list_from:
-            together = []
-        alone = (
-            job
-            for job in self._watched.values()
-            if by_id and not job.asked and (job.missed or not together)
-        )
-        looks = [Look(*self._due([job], job.looked), job.job_id) for job in alone]
-        if together:
-            looks.append(self._next_walk(together, pages))
-        return min(looks, key=lambda look: (look.at, look.due), default=Look(math.inf, math.inf))
-
-    def _next_walk(self, jobs: Sequence[Watched], pages: int) -> Look:
-        if pages <= CHEAP_PAGES:
-            return Look(*self._due(jobs, self._walked, takes=pages))
-        at, due = self._due(jobs, self._walked)
-        # Half of the requests for whole walks, half for those through what is COMPLETED.
-        whole = at >= self._walked_whole + 2 * self._seconds_for(pages) or at >= min(
-            job.deadline for job in jobs
-        )
-        return Look(at, due, completed_only=not whole)
-
-    def _due(
-        self, jobs: Sequence[Watched], last: float | None, *, takes: int = 1
-    ) -> tuple[float, float]:
-        """Return when to look at *jobs* together, and when it would be but for the budget.
-
-        :param last: when they were looked at last.
-        :param takes: how many requests the look takes.
-        """
-        last = -math.inf if last is None else last
-        due = min(self._in_time(job, last) for job in jobs)
-        at = due if jobs[0].missed else max(due, self._paced_until)
-        expected = sorted(when for job in jobs if last < (when := self._expected(job)) < at)
-        if expected:
-            enough = min(takes * WORTH_A_REQUEST, len(expected))
-            at = min(
-                at,
-                max(
-                    expected[enough - 1], last + EARLIEST_SHARE * min(job.interval for job in jobs)
-                ),
-            )
-        return min(max(at, self._resume_at), min(job.deadline for job in jobs)), due
-
-    def _in_time(self, job: Watched, last: float) -> float:
-        """Return when to look at a job that nothing special is known about."""
-        if job.missed:
-            return last
-        if job.looked is None:
-            return max(job.added, last + job.interval)
-        due = max(job.looked + job.interval, job.resume_at)
-        rest = min(self.durations.least(job.model), LONGEST_REST * job.interval)
-        return due if job.created is None else max(due, job.created + rest - self._clock_behind)
-
-    def _expected(self, job: Watched) -> float:
-        """Return when a job should be finished; infinite when that is not known, or did not come true."""
-        if job.failures or job.created is None or job.looked is None:
-            return math.inf
-        when = job.eta or job.created + self.durations.shortest(job.model) - self._clock_behind
-        return when if when > job.looked else math.inf
-
-    def _seconds_for(self, requests: float) -> float:
-        return requests * 60 / self.requests_per_minute
-
-    def _spent(self, requests: float, now: float) -> None:
-        """Put off the looks that are not urgent until the budget has made up for *requests*."""
-        self._paced_until = max(self._paced_until, now) + self._seconds_for(requests)
-
-    # What was seen
-
-    def asking(self, job_id: str, now: float) -> None:
-        """Note that a job is being asked for: no other look at it until :meth:`saw` or :meth:`failed` tells the answer."""
-        job = self._watched[key_of(job_id)]
-        job.asked = True
-        if not job.missed:  # else the walk that missed it counted this request
-            self._spent(1, now)
-
-    def saw(self, job_id: str, job: Job, now: float) -> list[Outcome]:
-        """Note how a job was found, and return the waits that ended with it."""
-        watched = self._watched.get(key_of(job_id))
-        return self._saw(watched, job, now) if watched else []
-
-    def _saw(self, watched: Watched, job: Job, now: float) -> list[Outcome]:
-        if job.is_terminal:
-            self.durations.note(job)
-            del self._watched[key_of(watched.job_id)]
-            return [(wait, job) for wait in watched.waits]
-        watched.last_seen, watched.model, watched.looked = job.status, job.model, now
-        watched.missed = watched.asked = False
-        watched.failures = watched.unusable = 0
-        if job.created:
-            watched.created = job.created.timestamp()
-            self._clock_behind = max(self._clock_behind, watched.created - now)
-            self._estimate(watched, job, now)
-        return self._out_of_time([watched], now)
-
-    def _estimate(self, watched: Watched, job: Job, now: float) -> None:
-        if watched.eta is not None and now >= watched.eta:
-            watched.eta_was_wrong = True
-        age = now + self._clock_behind - (watched.created or now)
-        known = not watched.eta_was_wrong and 0 < (job.progress or 0) < 100
-        watched.eta = now + age * (100 / (job.progress or 100) - 1) if known else None
-
-    def failed(self, job_id: str, error: Exception, now: float) -> list[Outcome]:
-        """Note that a job could not be read, and return the waits that ended: all of the job's, when asking again cannot help."""
-        job = self._watched.get(key_of(job_id))
-        if job is None:
-            return []
-        job.unusable = job.unusable + 1 if isinstance(error, UnexpectedResponseError) else 0
-        if (
-            not isinstance(error, ApiframeError)
-            or not error.transient
-            or job.unusable == UNUSABLE_IN_A_ROW
-        ):
-            del self._watched[key_of(job_id)]
-            return [(wait, error) for wait in job.waits]
-        log.warning("Job %s could not be read, asking again: %s", job.job_id, error)
-        job.last_seen, job.looked = str(error), now
-        job.missed = job.asked = False
-        job.failures += 1
-        job.resume_at = now + pause_after_failures(job.failures, job.interval, error)
-        if isinstance(
-            error, RateLimitedError
-        ):  # all of the account's requests are too many, not just this one
-            self._resume_at = max(
-                self._resume_at, now + pause_after_failures(job.failures, SHARED_PAUSE, error)
-            )
-        return self._out_of_time([job], now)
-
-    # Walks through the list
-
-    def walk(self, look: Look) -> Walk:
-        """Start the walk that *look* asks for."""
-        return Walk(
-            [job for job in self._watched.values() if not job.missed],
-            completed_only=look.completed_only,
-        )
-
-    def read(self, walk: Walk, page: JobPage, now: float) -> list[Outcome]:
-        """Note what a page of the walk shows, and return the waits that ended."""
-        found = [
-            (watched, job)
-            for watched, job in walk.took(page)
-            if self._watched.get(key_of(job.id)) is watched
-        ]
-        for watched, _ in found:
-            watched.page, watched.left_out = walk.pages, 0
-        ended = [outcome for watched, job in found for outcome in self._saw(watched, job, now)]
-        return ended + self._walked_through(walk, now) if walk.over else ended
-
-    def _walked_through(self, walk: Walk, now: float) -> list[Outcome]:
-        self._failures = self._unusable = self._rejected = 0
-        in_vain = max(0.0, walk.pages - walk.finished / WORTH_A_REQUEST)
-        unseen = [
-            job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job
-        ]
-        self._walked = now
-        if walk.completed_only:
-            self._spent(2 * in_vain, now)
-            for job in unseen:
-                job.looked = now
-            return self._out_of_time(unseen, now)
-        self._walked_whole = now
-        for job in unseen:
-            job.left_out += 1
-        # A few are asked for at once. Many may have been left out by a list that is late, or by one
-        # wrong page: the next walk shows them, and costs less.
-        certain = unseen if len(unseen) <= BY_ID else [job for job in unseen if job.left_out > 1]
-        missed = sorted(certain, key=lambda job: job.looked or 0.0)[:BY_ID]
-        for job in missed:
-            job.missed, job.page = True, walk.pages
-        self._spent(
-            len(missed) + (in_vain if walk.pages <= CHEAP_PAGES else 0), now
-        )  # the others are half of the requests
-        rest = [job for job in unseen if not job.missed]
-        for job in rest:
-            job.looked = now
-        return self._out_of_time(rest, now)
-
-    def walk_failed(self, walk: Walk, error: Exception, now: float) -> list[Outcome]:
-        """Note that the list could not be read, and return the waits whose time is up.
-
-        When the list cannot be used, jobs are asked for one by one. A key that is rejected twice
-        ends all waits.
-        """
-        self._rejected = self._rejected + 1 if isinstance(error, AuthenticationError) else 0
-        if self._rejected > 1:
-            ended: list[Outcome] = [
-                (wait, error) for job in self._watched.values() for wait in job.waits
-            ]
-            self._watched.clear()
-            return ended
-        jobs = [job for job in walk.unseen.values() if self._watched.get(key_of(job.job_id)) is job]
-        self._walked = now
-        self._failures += 1
-        self._unusable = self._unusable + 1 if isinstance(error, UnexpectedResponseError) else 0
-        if self._rejected:
-            self._resume_at = now + SHARED_PAUSE
-        elif (
-            not isinstance(error, ApiframeError)
-            or not error.transient
-            or self._unusable == UNUSABLE_IN_A_ROW
-        ):
-            log.warning(
-                "The list of jobs cannot be used, asking for %d jobs one by one: %r",
-                len(jobs),
-                error,
-            )
-            self._list_from = now + WITHOUT_LIST
-            self._unusable = 0
+        if self._scan:
+            poll = Poll(self._scan.kind, now, now)  # a scan is read to its end
         else:
-            log.warning("The list of jobs could not be read, asking again: %s", error)
-            self._resume_at = now + pause_after_failures(self._failures, SHARED_PAUSE, error)
-        for job in jobs:
-            job.last_seen = str(error)
-        return self._out_of_time(jobs, now)
+            listed = self._listed(now)
+            polls = [self._next_scan(listed)]
+            if by_id:
+                polls += [
+                    self._next_by_id(job)
+                    for job in self._pending.values()
+                    if not job.in_flight and not (listed and job.state is JobState.LISTED)
+                ]
+            poll = min(polls, key=lambda poll: (max(poll.at, now), poll.due))
+        return replace(poll, at=max(poll.at, self.limiter.next_slot(now)))
 
-    def _out_of_time(self, jobs: Iterable[Watched], now: float) -> list[Outcome]:
-        ended: list[Outcome] = [
-            (wait, wait.timed_out(job.last_seen))
-            for job in jobs
-            for wait in job.waits
-            if now >= wait.deadline
-        ]
+    def _listed(self, now: float) -> list[PendingJob]:
+        """Return the jobs to poll by scans; none where polls by id cost less, or the list is of no
+        use."""
+        listed = [job for job in self._pending.values() if job.state is JobState.LISTED]
+        return listed if len(listed) > self._pages and now >= self._list_resume_at else []
+
+    def _next_scan(self, listed: list[PendingJob]) -> Poll:
+        if not listed:
+            # The list may show again what it did not; a page now and then tells.
+            unlisted = sum(job.state is JobState.UNLISTED for job in self._pending.values())
+            due = math.inf
+            if unlisted > MIN_JOBS_PER_REQUEST:
+                due = max(self._last_scan_at + LIST_PAUSE, self._list_resume_at, self._resume_at)
+            return Poll(PollKind.WHOLE_LIST, due, due)
+        kind = PollKind.WHOLE_LIST if self._pages <= CHEAP_PAGES else PollKind.COMPLETED_JOBS
+        interval = min(job.interval for job in listed)
+        due = min(max(job.added, self._last_scan_at + job.interval) for job in listed)
+        at = max(due, self._throttled_until[kind])
+        requests = self._pages if kind is PollKind.WHOLE_LIST else 1
+        enough = requests * MIN_JOBS_PER_REQUEST
+        at = min(at, self._expected_at(listed, enough, self._last_scan_at, interval))
+        deadline = min(job.deadline for job in listed)
+        at = min(max(at, self._resume_at), deadline)
+        if at >= min(self._throttled_until[PollKind.WHOLE_LIST], deadline):
+            kind = PollKind.WHOLE_LIST
+        return Poll(kind, at, due)
+
+    def _next_by_id(self, job: PendingJob) -> Poll:
+        at = max(job.due, self._throttled_until[PollKind.JOB])
+        at = min(at, self._expected_at([job], 1, job.last_polled_at, job.interval))
+        at = min(max(at, self._resume_at), job.deadline)
+        return Poll(PollKind.JOB, at, job.due, job.job_id)
+
+    def _expected_at(
+        self, jobs: list[PendingJob], enough: int, last: float, interval: float
+    ) -> float:
+        """Return when *enough* of the jobs should have ended, or all whose end can be expected.
+
+        An end that was expected until the *last* poll, and was not there, brings no other one.
+        """
+        fastest = self._durations.fastest()
+        ends = (job.expected_end(fastest) for job in jobs)
+        coming = sorted(end for end in ends if last < end < math.inf)
+        if not coming:
+            return math.inf
+        early = MIN_EARLY_SHARE * interval
+        at = coming[min(enough, len(coming)) - 1]
+        if coming[-1] <= at + early:
+            at = coming[-1]  # no other poll would come sooner, so let this one see all of them
+        return max(at, last + early)
+
+    def _throttle(self, kind: PollKind, requests: float, now: float) -> None:
+        """Put off polls of a kind that are not urgent, until the rate limit has made up for
+        *requests*."""
+        # Each kind in use gets an equal share of the rate limit, so that none starves another.
+        kinds = 0
+        if self._listed(now):
+            kinds += 1 if self._pages <= CHEAP_PAGES else 2
+        if not kinds or any(job.state is not JobState.LISTED for job in self._pending.values()):
+            kinds += 1
+        pause = requests * kinds * WINDOW / self.limiter.per_minute
+        self._throttled_until[kind] = max(self._throttled_until[kind], now) + pause
+
+    # Polls of one job
+
+    def mark_in_flight(self, job_id: str, now: float) -> None:
+        """Keep that a job is being polled by its id, until :meth:`record_job` or
+        :meth:`record_error` tells the result."""
+        self.limiter.record(now)
+        self._throttle(PollKind.JOB, 1, now)
+        self._pending[key_of(job_id)].in_flight = True
+
+    def record_job(self, job_id: str, job: Job, now: float) -> list[Outcome]:
+        """Keep what a poll by id showed, and return the waits that ended."""
+        self._failures = 0
+        pending = self._pending.get(key_of(job_id))
+        if pending is None:
+            return []
+        pending.in_flight = False
+        return self._record(pending, job, now, by_id=True)
+
+    def _record(self, pending: PendingJob, job: Job, now: float, *, by_id: bool) -> list[Outcome]:
+        without_images = job.status == "COMPLETED" and not job.image_urls
+        if job.is_terminal and (
+            not without_images or pending.image_polls + by_id >= MAX_IMAGE_POLLS
+        ):
+            self._durations.record(job)
+            del self._pending[key_of(pending.job_id)]
+            return [(wait, job) for wait in pending.waits]
+        pending.record(job, now, by_id=by_id)
+        return self._expire([pending], now)
+
+    def record_error(self, job_id: str, error: Exception, now: float) -> list[Outcome]:
+        """Keep that a poll by id failed, and return the waits that ended.
+
+        Every error of the API is ridden out: the job is paid for, and goes on.
+        """
+        pending = self._pending.get(key_of(job_id))
+        if pending is None:
+            return []
+        pending.in_flight = False
+        if not isinstance(error, ApiframeError):  # a bug, or an id that cannot be sent
+            del self._pending[key_of(job_id)]
+            return [(wait, error) for wait in pending.waits]
+        log.warning("Job %s could not be read, polling it again later: %s", job_id, error)
+        pending.record_error(error, now)
+        # While nothing succeeds, or after these errors, other jobs would fare no better.
+        rejected = isinstance(error, AuthenticationError | RateLimitedError)
+        if self._failures or rejected or getattr(error, "retry_after", None):
+            self._pause_all(error, now)
+        return self._expire([pending], now)
+
+    def _pause_all(self, error: Exception, now: float) -> None:
+        if now >= self._resume_at:  # several polls in flight may fail for one reason
+            self._failures += 1
+        pause = backoff(max(self._failures, 1), ACCOUNT_PAUSE, error)
+        self._resume_at = max(self._resume_at, now + pause)
+
+    def _expire(self, jobs: Iterable[PendingJob], now: float) -> list[Outcome]:
+        ended = [outcome for job in jobs for outcome in job.expired(now)]
         for wait, _ in ended:
             self.discard(wait)
         return ended
 
-    def watches(self, job_id: str) -> bool:
-        """Return whether somebody waits for a job."""
-        return key_of(job_id) in self._watched
+    # Scans of the list
 
-    def last_seen(self, wait: Wait) -> str:
-        """Say how the job of a wait was found when it was looked at last."""
-        return self._watched[key_of(wait.job_id)].last_seen
+    def next_page(self, poll: Poll, now: float) -> dict[str, object]:
+        """Return the arguments of the request for the page that *poll* asks for."""
+        if self._scan is None:
+            self._scan = ListScan(poll.kind, (job.job_id for job in self._listed(now)), started=now)
+        self.limiter.record(now)
+        return self._scan.query
+
+    def record_page(self, page: JobPage, now: float) -> list[Outcome]:
+        """Keep what a page of the scan shows, and return the waits that ended."""
+        scan = self._scan
+        if scan is None:
+            return []
+        ended: list[Outcome] = []
+        for job in scan.record_page(page):
+            if pending := self._pending.get(key_of(job.id)):
+                ended += self._record(pending, job, now, by_id=False)
+        if scan.done:
+            self._finish_scan(scan, now)
+        return ended
+
+    def _finish_scan(self, scan: ListScan, now: float) -> None:
+        self._scan = None
+        self._failures = self._list_failures = 0
+        self._last_scan_at = scan.started
+        if scan.kind is PollKind.WHOLE_LIST:
+            self._pages = max(1, scan.last_useful_page)
+            for job in self._unseen(scan):
+                job.missed_scans += 1
+                # Missed once, it may come: the list may be late, or one page was wrong.
+                if job.missed_scans > 1 or now >= job.deadline:
+                    job.state = JobState.UNLISTED
+        # Pages that brought what they cost are free: they are no more than there are jobs.
+        in_vain = max(0.0, scan.pages - scan.ended_jobs / MIN_JOBS_PER_REQUEST)
+        self._throttle(scan.kind, in_vain, now)
+
+    def record_scan_error(self, error: Exception, now: float) -> list[Outcome]:
+        """Keep that a page could not be read, and return the waits whose deadline has passed."""
+        scan, self._scan = self._scan, None
+        if scan is None:
+            return []
+        self._list_failures += 1
+        self._pause_all(error, now)
+        unseen = self._unseen(scan)
+        for job in unseen:
+            job.last_seen = str(error)
+        passes = isinstance(error, ApiframeError) and error.transient
+        if not passes or self._list_failures % LIST_FAILURES == 0:
+            log.warning(
+                "The job list cannot be used, polling %d jobs by id: %r", len(unseen), error
+            )
+            self._list_resume_at = now + LIST_PAUSE
+            return []
+        log.warning("The job list could not be read, trying again later: %s", error)
+        return self._expire(unseen, now)
+
+    def _unseen(self, scan: ListScan) -> list[PendingJob]:
+        return [job for key in scan.unseen if (job := self._pending.get(key))]

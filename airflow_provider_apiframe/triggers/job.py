@@ -6,6 +6,7 @@ It only reads; nothing it does costs credits.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -14,9 +15,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import ValidationError
 
-from airflow_provider_apiframe.api.errors import ApiframeError, AuthenticationError, JobTimeoutError
+from airflow_provider_apiframe.api.errors import ApiframeError, JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.api.settings import ClientSettings, without_keys
 from airflow_provider_apiframe.exceptions import (
     cannot_cancel_hint,
     collect_hint,
@@ -26,6 +27,9 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.polling.wait import Wait
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
+
+REPORT_SECONDS = 30.0
+"""How often the task's log says how its job is."""
 
 
 class ApiframeJobTrigger(BaseTrigger):
@@ -91,12 +95,13 @@ class ApiframeJobTrigger(BaseTrigger):
         except JobTimeoutError as error:
             message = f"{error} {collect_hint(self.job_id)}"
             yield TriggerEvent({"status": "timeout", "message": message})
-        except ApiframeError as error:
-            yield self._failed(f"{error}", retry=error.transient)
         except Exception as error:
             # A trigger that crashes would leave the task without the job's id.
             self.log.exception("Waiting for job %s broke", self.job_id)
-            yield self._failed(f"{type(error).__name__}: {error}", retry=True)
+            reason = without_keys(f"{type(error).__name__}: {error}").rstrip(".")
+            hint = still_running_hint(self.job_id)
+            message = f"Waiting on the triggerer broke: {reason}. {hint}"
+            yield TriggerEvent({"status": "error", "message": message})
         else:
             document = job.model_dump(mode="json")
             yield TriggerEvent({"status": "finished", "job": document, "reused": self.reused})
@@ -107,18 +112,44 @@ class ApiframeJobTrigger(BaseTrigger):
         await asyncio.to_thread(import_module, WATCHER)
         from airflow_provider_apiframe.polling.watcher import JobWatcher
 
-        hook = ApiframeHook(self.apiframe_conn_id)
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
-        settings = await hook.async_settings()
+        while True:
+            settings = await self._settings(wait)
+            watcher = JobWatcher.of(settings)
+            waiting = asyncio.ensure_future(watcher.wait(wait))
+            try:
+                while not (await asyncio.wait([waiting], timeout=REPORT_SECONDS))[0]:
+                    last_seen = watcher.last_seen(wait)
+                    self.log.info("Waiting for job %s: %s", self.job_id, last_seen)
+                    if watcher.key_rejected and await self._key_changed(settings):
+                        break
+                else:
+                    return waiting.result().with_prompt(self.prompt)
+            finally:
+                waiting.cancel()
+
+    async def _settings(self, wait: Wait) -> ClientSettings:
+        """Read the connection. While Airflow cannot, that is ridden out until the deadline."""
+        pause = 1.0
+        while True:
+            try:
+                return await ApiframeHook(self.apiframe_conn_id).async_settings()
+            except Exception as error:  # the secrets backend's, the database's, the API server's
+                reason = without_keys(str(error))
+            left = wait.deadline - time.time()
+            if left <= 0:
+                raise wait.timed_out(reason)
+            self.log.warning("The connection cannot be read, trying again: %s", reason)
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, REPORT_SECONDS)
+
+    async def _key_changed(self, settings: ClientSettings) -> bool:
+        """Return whether somebody replaced the key while the job was under way."""
         try:
-            job = await JobWatcher.of(settings).wait(wait)
-        except AuthenticationError:
-            now = await hook.async_settings()
-            if now.api_key == settings.api_key:
-                raise
-            # Somebody replaced the key in the connection while the job was under way.
-            job = await JobWatcher.of(now).wait(wait)
-        return job.with_prompt(self.prompt)
+            now = await ApiframeHook(self.apiframe_conn_id).async_settings()
+        except Exception:
+            return False  # what cannot be read did not change yet
+        return now.api_key != settings.api_key
 
     async def on_kill(self) -> None:
         """Say that the job goes on and how to collect it.
@@ -127,22 +158,20 @@ class ApiframeJobTrigger(BaseTrigger):
         """
         self.log.warning(cannot_cancel_hint(self.job_id))
 
-    def _failed(self, message: str, *, retry: bool) -> TriggerEvent:
-        reason = without_keys(message).rstrip(".")
-        text = f"Waiting on the triggerer broke: {reason}. {still_running_hint(self.job_id)}"
-        return TriggerEvent({"status": "error", "message": text, "retry": retry})
-
 
 class JobWaitError(ApiframeError):
     """The trigger gave up on a job that may still be running.
 
+    The task's retry reconnects to it.
+
     :ivar timed_out: whether it was the deadline.
     """
 
-    def __init__(self, message: str, *, timed_out: bool, transient: bool) -> None:
+    transient = True
+
+    def __init__(self, message: str, *, timed_out: bool) -> None:
         super().__init__(message)
         self.timed_out = timed_out
-        self.transient = transient
 
 
 def job_from_event(event: Mapping[str, Any] | None) -> Job:
@@ -156,8 +185,7 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
             return Job.model_validate(event.get("job"))
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    transient = timed_out or bool(event.get("retry"))
-    raise JobWaitError(str(message), timed_out=timed_out, transient=transient)
+    raise JobWaitError(str(message), timed_out=timed_out)
 
 
 def was_reused(event: Mapping[str, Any] | None) -> bool:
