@@ -56,6 +56,7 @@ class Schedule:
 
     def __init__(self, requests_per_minute: float = math.inf) -> None:
         self.limiter = RateLimiter(requests_per_minute)
+        self.key_rejected = False  # by the last response
         self._durations = Durations()
         self._pending: dict[str, PendingJob] = {}
         self._scan: ListScan | None = None
@@ -114,8 +115,7 @@ class Schedule:
         return replace(poll, at=max(poll.at, self.limiter.next_slot(now)))
 
     def _listed(self, now: float) -> list[PendingJob]:
-        """Return the jobs to poll by scans; none where polls by id cost less, or the list is of no
-        use."""
+        """Return the jobs to poll by scans; none where polls by id cost less or have to do."""
         listed = [job for job in self._pending.values() if job.state is JobState.LISTED]
         return listed if len(listed) > self._pages and now >= self._list_resume_at else []
 
@@ -165,8 +165,7 @@ class Schedule:
         return max(at, last + early)
 
     def _throttle(self, kind: PollKind, requests: float, now: float) -> None:
-        """Put off polls of a kind that are not urgent, until the rate limit has made up for
-        *requests*."""
+        """Put off the polls of a kind that are not urgent, to make up for so many *requests*."""
         # Each kind in use gets an equal share of the rate limit, so that none starves another.
         kinds = 0
         if self._listed(now):
@@ -179,15 +178,14 @@ class Schedule:
     # Polls of one job
 
     def mark_in_flight(self, job_id: str, now: float) -> None:
-        """Keep that a job is being polled by its id, until :meth:`record_job` or
-        :meth:`record_error` tells the result."""
+        """Keep that a job is polled by its id, until its job or an error is recorded."""
         self.limiter.record(now)
         self._throttle(PollKind.JOB, 1, now)
         self._pending[key_of(job_id)].in_flight = True
 
     def record_job(self, job_id: str, job: Job, now: float) -> list[Outcome]:
         """Keep what a poll by id showed, and return the waits that ended."""
-        self._failures = 0
+        self._failures, self.key_rejected = 0, False
         pending = self._pending.get(key_of(job_id))
         if pending is None:
             return []
@@ -219,9 +217,10 @@ class Schedule:
             return [(wait, error) for wait in pending.waits]
         log.warning("Job %s could not be read, polling it again later: %s", job_id, error)
         pending.record_error(error, now)
+        self.key_rejected = isinstance(error, AuthenticationError)
         # While nothing succeeds, or after these errors, other jobs would fare no better.
-        rejected = isinstance(error, AuthenticationError | RateLimitedError)
-        if self._failures or rejected or getattr(error, "retry_after", None):
+        asked_to_wait = isinstance(error, RateLimitedError) or getattr(error, "retry_after", None)
+        if self._failures or self.key_rejected or asked_to_wait:
             self._pause_all(error, now)
         return self._expire([pending], now)
 
@@ -261,7 +260,7 @@ class Schedule:
 
     def _finish_scan(self, scan: ListScan, now: float) -> None:
         self._scan = None
-        self._failures = self._list_failures = 0
+        self._failures, self._list_failures, self.key_rejected = 0, 0, False
         self._last_scan_at = scan.started
         if scan.kind is PollKind.WHOLE_LIST:
             self._pages = max(1, scan.last_useful_page)
@@ -280,6 +279,7 @@ class Schedule:
         if scan is None:
             return []
         self._list_failures += 1
+        self.key_rejected = isinstance(error, AuthenticationError)
         self._pause_all(error, now)
         unseen = self._unseen(scan)
         for job in unseen:

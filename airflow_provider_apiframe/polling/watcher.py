@@ -75,6 +75,11 @@ class JobWatcher:
         """Say what the last poll of a waited-for job showed, e.g. "PROCESSING, 40 %"."""
         return self._schedule.last_seen(wait.job_id)
 
+    @property
+    def key_rejected(self) -> bool:
+        """Whether the last response rejected the API key; it may have been replaced meanwhile."""
+        return self._schedule.key_rejected
+
     async def wait(self, wait: Wait) -> Job:
         """Return the job when it is finished, in whatever state.
 

@@ -96,27 +96,28 @@ class Made:
     model: str = "flux-2-flex"
     images_after: float = 0.0  # seconds from its end until it shows its images
     list_images: bool = True
+    _seen: dict[object, Job] = field(default_factory=dict, repr=False)
 
     def status(self, now: float) -> str:
         return self.ends if now - T0 - self.at >= self.takes else "PROCESSING"
 
     def seen(self, now: float) -> Job:
-        job = Job(
-            id=self.name, model=self.model, status=self.status(now), created_at=iso(T0 + self.at)
-        )
-        if job.is_terminal:
-            links = {"images": [f"https://cdn.example/{self.name}.png"]}
-            shown = (
-                job.status == "COMPLETED" and now - T0 >= self.at + self.takes + self.images_after
+        age, status = now - T0 - self.at, self.status(now)
+        running = status == "PROCESSING"
+        progress = int(100 * age / self.takes) if running and self.progress else None
+        images = status == "COMPLETED" and age >= self.takes + self.images_after
+        key = status, progress, images
+        if key not in self._seen:  # most polls show what the one before has shown
+            self._seen[key] = Job(
+                id=self.name,
+                model=self.model,
+                status=status,
+                progress=progress,
+                created_at=iso(T0 + self.at),
+                completed_at=None if running else iso(T0 + self.at + self.takes),
+                result={"images": [f"https://cdn.example/{self.name}.png"]} if images else None,
             )
-            result = links if shown else None
-            completed_at = iso(T0 + self.at + self.takes)
-            return job.model_copy(update={"completed_at": completed_at, "result": result})
-        return (
-            job.model_copy(update={"progress": int(100 * (now - T0 - self.at) / self.takes)})
-            if self.progress
-            else job
-        )
+        return self._seen[key]
 
 
 def position(job: Made) -> tuple[float, str]:

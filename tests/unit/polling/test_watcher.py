@@ -192,6 +192,21 @@ def test_a_revoked_key_is_told_to_each_at_the_deadline(sandbox, submit, watch):
     assert polls(sandbox) <= 3 * (6 + 600 / 30)
 
 
+def test_that_the_key_is_rejected_can_be_told_while_jobs_are_waited_for(
+    sandbox, settings, submit, run
+):
+    async def say() -> list[bool]:
+        watcher = JobWatcher.of(settings)
+        sandbox.faults.next("job", status=401, times=3)
+        task = asyncio.create_task(watcher.wait(waiting(submit())))
+        await asyncio.sleep(1)
+        rejected = watcher.key_rejected
+        await task
+        return [rejected, watcher.key_rejected]
+
+    assert run(say()) == [True, False]
+
+
 def test_a_key_that_may_not_list_jobs_still_waits(sandbox, submit, watch):
     job_ids = [submit() for _ in range(5)]
     sandbox.faults.next("jobs", status=403, body={"error": "No"}, times=50)
