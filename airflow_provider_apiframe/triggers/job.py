@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -140,7 +141,7 @@ class ApiframeJobTrigger(BaseTrigger):
             if left <= 0:
                 raise wait.timed_out(reason)
             self.log.warning("The connection cannot be read, trying again: %s", reason)
-            await asyncio.sleep(min(pause, left))
+            await sleep(min(pause, left))
             pause = min(2 * pause, REPORT_SECONDS)
 
     async def _key_changed(self, settings: ClientSettings) -> bool:

@@ -21,6 +21,7 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError
 
@@ -353,10 +354,10 @@ def test_execute_complete_reads_everything_from_the_event(ti):
 
 @pytest.mark.parametrize(
     "event",
-    [None, {}, {"status": "finished"}, {"status": "error", "message": "bad key", "retry": False}],
+    [None, {}, {"status": "finished"}, {"status": "error", "message": "broken"}],
 )
-def test_an_event_that_nothing_can_be_made_of_fails_without_retry(event):
-    with pytest.raises(AirflowFailException):
+def test_an_event_that_nothing_can_be_made_of_is_left_to_a_retry_which_reconnects(event):
+    with pytest.raises(JobWaitError):
         operator().execute_complete({}, event)
 
 
@@ -364,7 +365,7 @@ def test_an_event_that_nothing_can_be_made_of_fails_without_retry(event):
     "event",
     [
         {"status": "timeout", "message": "late"},
-        {"status": "error", "message": "down", "retry": True},
+        {"status": "error", "message": "down"},
     ],
 )
 def test_an_event_that_a_retry_may_mend_is_left_to_airflows_retry(event):
@@ -479,11 +480,23 @@ def test_a_missing_price_changes_nothing(connected, ti):
     assert operator().execute({"ti": ti})["credit_cost"] is None
 
 
-def test_a_missing_connection_fails_without_retry_and_says_how_to_add_one(ti):
+def test_a_missing_connection_is_left_to_a_retry_and_says_how_to_add_one(ti):
+    """While Airflow's database or API server is away, a connection reads as not found."""
     with pytest.raises(
-        AirflowFailException, match="airflow connections add nowhere --conn-type apiframe"
+        ConnectionNotFoundError, match="airflow connections add nowhere --conn-type apiframe"
     ):
         operator(apiframe_conn_id="nowhere").execute({"ti": ti})
+
+
+@pytest.mark.parametrize(("deferrable", "warns"), [(True, True), (False, False)])
+def test_a_connection_that_only_the_worker_may_see_is_named_before_anything_is_paid(
+    deferrable, warns, connected, ti, caplog, capfd
+):
+    connected.faults.next("generate", status=402)
+    with pytest.raises(AirflowFailException):
+        operator(deferrable=deferrable).execute({"ti": ti})
+    said = caplog.text + "".join(capfd.readouterr())
+    assert ("AIRFLOW_CONN_APIFRAME_DEFAULT" in said) is warns
 
 
 def test_an_unknown_model_is_left_to_the_api_with_a_warning(connected, ti, caplog, capfd):

@@ -143,9 +143,8 @@ def test_never_fail_skips_a_deferred_wait_too(ti):
     [
         (False, {"status": "timeout", "message": "late"}, AirflowSensorTimeout),
         (True, {"status": "timeout", "message": "late"}, AirflowSkipException),
-        (False, {"status": "error", "message": "broken", "retry": True}, JobWaitError),
-        (False, {"status": "error", "message": "no key"}, AirflowFailException),
-        (True, {"status": "error", "message": "no key"}, AirflowSkipException),
+        (False, {"status": "error", "message": "broken"}, JobWaitError),
+        (True, {"status": "error", "message": "broken"}, JobWaitError),
         (
             False,
             {"status": "finished", "job": FINISHED | {"status": "FAILED"}},
@@ -156,7 +155,7 @@ def test_never_fail_skips_a_deferred_wait_too(ti):
             {"status": "finished", "job": FINISHED | {"status": "FAILED"}},
             AirflowSkipException,
         ),
-        (False, None, AirflowFailException),
+        (False, None, JobWaitError),
     ],
 )
 def test_a_deferred_wait_ends_as_the_other_modes_do(soft_fail, event, expected, ti):

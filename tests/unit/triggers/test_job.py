@@ -9,6 +9,9 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
+from airflow_provider_apiframe.polling.watcher import JobWatcher
+from airflow_provider_apiframe.triggers import job as job_module
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event, was_reused
 
 
@@ -87,28 +90,65 @@ def test_an_outage_is_ridden_out(connected, job_id):
     assert event.payload["status"] == "finished"
 
 
-def test_an_error_that_waiting_cannot_mend_is_reported_at_once(connected, job_id):
-    connected.faults.next("job", status=401, body={"error": "Invalid API key"})
+def test_a_key_that_is_really_revoked_ends_in_a_timeout_that_says_so(connected, job_id):
+    connected.faults.next("any", status=401, body={"error": "Invalid API key"}, times=99)
+    (event,) = events_of(trigger(job_id, seconds=0.2))
+    assert event.payload["status"] == "timeout"
+    assert "rejected the API key" in event.payload["message"]
+
+
+def test_whatever_breaks_the_wait_the_task_learns_the_job_id(connected, job_id, monkeypatch):
+    async def broken(self, wait):
+        raise RuntimeError("a bug, met with afk_0123")
+
+    monkeypatch.setattr(JobWatcher, "wait", broken)
     (event,) = events_of(trigger(job_id))
     assert event.payload["status"] == "error"
-    assert "rejected the API key" in event.payload["message"]
-    assert connected.state.requests["job"] == 1
+    assert "a bug, met with afk_***. It was accepted" in event.payload["message"]
+    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
 
 
-def test_whatever_breaks_the_wait_the_task_learns_the_job_id_and_may_retry(
-    connected, job_id, monkeypatch
+@pytest.fixture
+def no_pause(monkeypatch):
+    """What the trigger sleeps away takes no time."""
+    real = asyncio.sleep
+    monkeypatch.setattr(job_module, "sleep", lambda _: real(0))
+
+
+def test_a_connection_that_cannot_be_read_for_a_while_is_ridden_out(
+    connected, job_id, no_pause, monkeypatch
+):
+    real, errors = ApiframeHook.async_settings, [ConnectionNotFoundError("x"), OSError("down")]
+
+    async def settings(self):
+        if errors:
+            raise errors.pop()
+        return await real(self)
+
+    monkeypatch.setattr(ApiframeHook, "async_settings", settings)
+    (event,) = events_of(trigger(job_id))
+    assert event.payload["status"] == "finished"
+
+
+def test_a_connection_that_stays_away_ends_in_a_timeout_that_names_it_without_secrets(
+    connected, job_id, no_pause, monkeypatch
 ):
     async def broken(self):
         raise RuntimeError("the secrets backend is down, asked with afk_0123")
 
     monkeypatch.setattr(ApiframeHook, "async_settings", broken)
-    (event,) = events_of(trigger(job_id))
-    assert (event.payload["status"], event.payload["retry"]) == ("error", True)
-    assert (
-        "the secrets backend is down, asked with afk_***. It was accepted"
-        in event.payload["message"]
-    )
-    assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
+    (event,) = events_of(trigger(job_id, seconds=0.05))
+    assert event.payload["status"] == "timeout"
+    assert "the secrets backend is down, asked with afk_***" in event.payload["message"]
+
+
+def test_a_wait_says_how_the_job_is(connected, job_id, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(job_module, "REPORT_SECONDS", 0.02)
+    connected.configure(latency=0.3)
+    slow = ApiframeHook().generate_image(prompt="a slow one").job_id
+    events_of(trigger(slow))
+    said = caplog.text + "".join(capfd.readouterr())
+    assert f"Waiting for job {slow}: PROCESSING, " in said
 
 
 def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
@@ -121,8 +161,8 @@ def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
 
 def test_a_missing_connection_is_reported(connected, job_id, monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_APIFRAME_DEFAULT")
-    (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 5, 1))
-    assert event.payload["status"] == "error"
+    (event,) = events_of(ApiframeJobTrigger(job_id, "nowhere", time.time() + 0.05, 1))
+    assert event.payload["status"] == "timeout"
     assert "no connection 'nowhere'" in event.payload["message"]
 
 
@@ -186,9 +226,11 @@ def test_a_key_that_was_replaced_while_the_job_ran_is_taken_from_the_connection(
         return read[-1]
 
     monkeypatch.setattr(ApiframeHook, "async_settings", settings)
+    monkeypatch.setattr(job_module, "REPORT_SECONDS", 0.02)
     (event,) = events_of(trigger(job_id))
     assert event.payload["status"] == "finished"
-    assert [each.api_key for each in read] == ["afk_revoked", connected.api_key]
+    assert read[0].api_key == "afk_revoked"
+    assert {each.api_key for each in read[1:]} == {connected.api_key}
 
 
 def test_that_an_earlier_try_submitted_the_job_is_passed_on(connected, job_id):
