@@ -32,7 +32,7 @@ def test_a_wrong_parameter_is_a_dag_import_error(arguments, said, import_errors)
     [
         ("steps", 'prompt="a poster", flux_params={"steps": "{{ 80 }}"}', 1),
         ("prompt", "prompt=\"{{ '' }}\"", 1),
-        ("connection", 'prompt="a poster", apiframe_conn_id="nowhere"', 1),
+        ("connection", 'prompt="a poster", apiframe_conn_id="nowhere"', 2),
         ("failed_job", 'prompt="a poster [fail: no luck]"', 2),
         ("refused_content", 'prompt="a poster [fail: NSFW content detected]"', 1),
         ("budget", 'prompt="a poster", max_credits=1', 1),

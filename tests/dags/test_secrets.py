@@ -19,11 +19,11 @@ SOURCE = """
     from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
 
     with DAG("{dag_id}", schedule=None):
-        FluxGenerateOperator(task_id="waiting", prompt="a {{{{ dag.dag_id }}}}", poll_interval=0.05)
-        deferring = FluxGenerateOperator(
-            task_id="deferring", prompt="b", deferrable=True, poll_interval=0.05
-        )
-        ApiframeJobSensor(task_id="sensor", job_id=deferring.output["job_id"], poke_interval=0.05)
+        waits = {{"poll_interval": 0.05, "timeout": 2}}
+        FluxGenerateOperator(task_id="waiting", prompt="a {{{{ dag.dag_id }}}}", **waits)
+        deferring = FluxGenerateOperator(task_id="deferring", prompt="b", deferrable=True, **waits)
+        job_id = deferring.output["job_id"]
+        ApiframeJobSensor(task_id="sensor", job_id=job_id, poke_interval=0.05, timeout=2)
 """
 
 # What happens -> the faults that make it happen, and what the tasks' logs say of it, so that they
@@ -51,7 +51,7 @@ FAULTS = {
         [("generate", {"status": 202, "body": f"<html>{KEY}</html>", "times": 3})],
         "<html>***</html>",
     ),
-    "a look at the job echoes the key": (
+    "a poll of the job echoes the key": (
         [("job", {"status": 200, "body": f"<html>{KEY}</html>", "times": 30})],
         "<html>***</html>",
     ),
@@ -68,7 +68,7 @@ FAULTS = {
         ],
         "refused for ***",
     ),
-    "no answer comes": ([("any", {"drop": True, "times": 30})], "got no answer"),
+    "no response comes": ([("any", {"drop": True, "times": 30})], "got no response"),
     "the connection is wrong": ([], "timeout=0"),
 }
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -148,7 +149,7 @@ def test_a_wait_says_how_the_job_is(connected, job_id, monkeypatch, caplog, capf
     slow = ApiframeHook().generate_image(prompt="a slow one").job_id
     events_of(trigger(slow))
     said = caplog.text + "".join(capfd.readouterr())
-    assert f"Waiting for job {slow}: PROCESSING, " in said
+    assert re.search(rf"Waiting for job {slow}: (QUEUED|PROCESSING), [0-9]+ %", said)
 
 
 def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
