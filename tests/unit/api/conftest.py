@@ -141,8 +141,8 @@ class Elsewhere:
     """Another host: answers what is queued in ``answers`` as (status, headers, body), else 200, and
     notes all requests.
 
-    A body shorter than its Content-Length header is a connection that breaks off; None sends no such
-    header, so that the end of the connection is the end of the body.
+    A body shorter than its Content-Length header is a connection that breaks off; None sends no
+    such header, so that the end of the connection is the end of the body.
     """
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+from airflow_provider_apiframe.polling import schedule
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError
 
 
@@ -467,8 +468,9 @@ def test_an_error_that_ends_the_wait_says_how_to_collect_the_job(connected, ti):
 
 
 def test_a_completed_job_without_a_link_fails_without_retry_and_keeps_job_id_and_result(
-    connected, ti
+    connected, ti, monkeypatch
 ):
+    monkeypatch.setattr(schedule, "MAX_IMAGE_POLLS", 1)
     connected.configure(result_form="none")
     with pytest.raises(AirflowFailException, match="no link to an image") as caught:
         operator().execute({"ti": ti})

@@ -7,6 +7,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from task_lives import KILLS, Killed, Store, Task, wait_until
 
 from airflow_provider_apiframe.api.errors import JobFailedError
+from airflow_provider_apiframe.polling import schedule
 from airflow_provider_apiframe.submission.submit import RECORD_KEY
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
@@ -23,6 +24,11 @@ ODD_RESPONSES = [
     {"status": 200, "body": "<html>"},
 ]
 names = [f"{fault['status']}-{number}" for number, fault in enumerate(ODD_RESPONSES)]
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(schedule, "ACCOUNT_PAUSE", 0.02)
 
 
 @pytest.fixture(params=[True, False], ids=["store", "no store"])
