@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import subprocess
 import sys
 
@@ -163,6 +164,19 @@ def test_testing_a_bad_connection_says_what_is_wrong(key, said, connected, conne
     assert not works
     assert said in text
     assert key not in text
+
+
+def test_testing_a_connection_does_not_name_the_id_that_airflow_made_up_for_it(
+    connected, connect, monkeypatch
+):
+    temporary = "temp_connection_7f3a"
+    connect(password="afk_wrong", host=connected.url)
+    stored = os.environ["AIRFLOW_CONN_APIFRAME_DEFAULT"]
+    monkeypatch.setenv(f"AIRFLOW_CONN_{temporary.upper()}", stored)
+    works, text = ApiframeHook(temporary).test_connection()
+    assert not works
+    assert "rejected the API key of this connection" in text
+    assert temporary not in text
 
 
 def test_submitting_without_a_key_of_ones_own_still_survives_a_lost_answer(connected):
