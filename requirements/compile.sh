@@ -7,13 +7,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-declare -A as_of=([2.11.2]=2026-03-20 [3.0.6]=2025-09-20 [3.1.8]=2026-03-25 [3.2.2]=2026-07-01 [3.3.2]=2026-11-20)
+declare -A as_of=([2.11.2]=2026-03-20 [3.0.6]=2025-09-20 [3.1.8]=2026-03-25 [3.2.2]=2026-07-01 [3.3.2]=2026-11-20
+  [3.4.0b2]=2026-11-25)
 
-for version in ${@:-2.11.2 3.0.6 3.1.8 3.2.2 3.3.2}; do
+for version in ${@:-2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 3.4.0b2}; do
   options=(--extra test --exclude-newer-package "apache-airflow-providers-common-compat=2026-11-20")
   [ "$version" = 3.3.2 ] && options=(--extra dev --universal)
   [ "$version" = 2.11.2 ] && options=(--extra test --resolution lowest-direct)
-  echo "apache-airflow==$version" | uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 \
+  wanted=("apache-airflow==$version")
+  # Of a beta its own parts are wanted, and no pre-releases of others.
+  [ "$version" = 3.4.0b2 ] && options=(--extra test) \
+    && wanted+=("apache-airflow-core==$version" apache-airflow-task-sdk==1.4.0b2)
+  printf '%s\n' "${wanted[@]}" | uv pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 \
     "${options[@]}" --exclude-newer "${as_of[$version]}" --output-file "requirements/airflow-$version.txt" pyproject.toml -
   echo "requirements/airflow-$version.txt"
 done
