@@ -38,8 +38,8 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 DAG_ID = "example_marketing_assets"
 
 SANDBOX_LATENCY = 0.8  # seconds per image; Flux itself takes about 15
-ACCEPTED = re.compile(r"Apiframe accepted job (\S+)")
-DELIVERED = re.compile(r"Job (\S+) gave (\S+) for (\S+) credits")
+ACCEPTED = re.compile(r"Apiframe accepted job \S+")
+DELIVERED = re.compile(r"Job \S+ made \S+ for (\S+) credits")
 
 
 def main() -> int:
@@ -65,12 +65,17 @@ def main() -> int:
     if code:
         print(f"\nThe DAG run failed. Airflow's log: {LOG}", file=sys.stderr)
         return code
-    images = json.loads((OUTPUT / "manifest.json").read_text())
+    (manifest,) = OUTPUT.glob("*/manifest.json")
+    # The folder is this run's alone.
+    for file in [*manifest.parent.iterdir()]:
+        file.replace(OUTPUT / file.name)
+    manifest.parent.rmdir()
+    images = json.loads((OUTPUT / "manifest.json").read_text())["images"]
     sheet = contact_sheet(images)
     credits = sum(image["credit_cost"] or 0 for image in images)
     print(f"\n{len(images)} images in {time.monotonic() - started:.0f} s for {credits} credits:")
     for image in images:
-        print(f"  {OUTPUT.name}/{image['file']}  {image['bytes'] / 1024:.0f} KB  {image['prompt']}")
+        print(f"  {OUTPUT.name}/{image['file']}  {image['bytes'] / 1024:.0f} KB")
     print(
         f"\nLook at {sheet.relative_to(ROOT)} "
         f"(manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})"
@@ -83,12 +88,22 @@ def apiframe() -> Iterator[ClientSettings]:
     """Yield how to reach the API: the real one if there is a key for it, the sandbox otherwise."""
     if key := os.environ.get("APIFRAME_API_KEY"):
         base_url = os.environ.get("APIFRAME_BASE_URL", DEFAULT_BASE_URL)
-        print(f"APIFRAME_API_KEY is set: the images are made by {base_url} and COST CREDITS.")
+        print(f"APIFRAME_API_KEY is set: six images are made by {base_url} and COST CREDITS.")
+        if os.environ.get("APIFRAME_DEMO_YES") != "1" and not agreed():
+            sys.exit("Nothing was submitted. APIFRAME_DEMO_YES=1 answers the question in scripts.")
         yield ClientSettings(api_key=key, base_url=base_url, name="APIFRAME_API_KEY")
     else:
         print("APIFRAME_API_KEY is not set: the sandbox plays Apiframe, nothing is paid.")
         with Sandbox(latency=SANDBOX_LATENCY) as sandbox:
             yield ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, name="the sandbox")
+
+
+def agreed() -> bool:
+    """Ask whether the images may be paid for; a script that cannot answer says no."""
+    try:
+        return input("Pay for them? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def airflow_environment(settings: ClientSettings) -> dict[str, str]:
@@ -110,21 +125,22 @@ def airflow_environment(settings: ClientSettings) -> dict[str, str]:
 
 
 def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
-    """Run the DAG, print a line for each accepted job and each image; return the exit code."""
+    """Run the DAG, print a line for each step of each image; return the exit code."""
     conf = json.dumps({"output_dir": str(OUTPUT)})
     command = [*AIRFLOW, "dags", "test", DAG_ID, "--conf", conf]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    done = 0
+    submitted = done = 0
     assert process.stdout is not None
     for line in process.stdout:
         log.write(line)
-        if match := ACCEPTED.search(line):
-            say(started, f"job {match[1]} accepted")
+        if ACCEPTED.search(line):
+            submitted += 1
+            say(started, f"image {submitted} is submitted")
         elif match := DELIVERED.search(line):
             done += 1
-            say(started, f"image {done} is ready ({match[3]} credits)")
+            say(started, f"image {done} is ready ({match[1]} credits)")
     return process.wait()
 
 

@@ -11,6 +11,10 @@ shift 2
   exit 1
 }
 echo "Setting up $folder from $pins ..." >&2
+# A dot every five seconds says that it goes on.
+(while sleep 5; do printf . >&2; done) &
+dots=$!
+trap 'kill "$dots" 2>/dev/null; echo >&2' EXIT
 "$python" -m venv --clear "$folder"
 pip() { "$folder/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
 uv=$(command -v uv) || { pip install uv==0.13.9 && uv=$folder/bin/uv; } || uv=false

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sqlite3
@@ -117,3 +118,15 @@ def import_errors() -> Callable[[str], str]:
             file.unlink()
 
     return import_errors
+
+
+@pytest.fixture
+def trigger_form() -> Callable[[str, dict[str, Any]], None]:
+    """Check what somebody types into the form that triggers an example, as Airflow does."""
+
+    def trigger_form(dag_id: str, conf: dict[str, Any]) -> None:
+        params = copy.copy(dag_bag(HOME / "dags" / f"{dag_id}.py").dags[dag_id].params)
+        params.update(conf)
+        params.validate()
+
+    return trigger_form

@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
 
 def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_dag):
     run = run_dag("example_flux_poster", conf={"headline": "WINTER SALE"})
@@ -57,10 +60,39 @@ def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them
         "Cap for the stor",
         "Cap for the feed",
     ]
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert {entry["job_id"] for entry in manifest} == {job.id for job in connected.state.jobs}
-    for entry in manifest:
-        assert (
-            hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-        )
+    (folder,) = tmp_path.iterdir()  # of the run
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["refused"] == []
+    assert [entry["file"] for entry in manifest["images"]] == [
+        "mug-story.png",
+        "mug-feed.png",
+        "cap-story.png",
+        "cap-feed.png",
+    ]
+    job_ids = {entry["job_id"] for entry in manifest["images"]}
+    assert job_ids == {job.id for job in connected.state.jobs}
+    for entry in manifest["images"]:
+        content = (folder / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
         assert '"NEW IN"' in entry["prompt"]
+
+
+def test_one_refused_image_does_not_lose_the_others(connected, run_dag, tmp_path):
+    campaign = {
+        "products": ["mug", "cap [fail: NSFW content]"],
+        "channels": {"feed": "1:1"},
+        "output_dir": str(tmp_path),
+    }
+    run = run_dag("example_marketing_assets", conf=campaign)
+    assert run.states("images") == ["success", "failed"]
+    assert run.states("collect") == ["success"]
+    manifest = json.loads(next(tmp_path.glob("*/manifest.json")).read_text())
+    assert [entry["file"] for entry in manifest["images"]] == ["mug-feed.png"]
+    assert manifest["refused"] == ["cap-fail-nsfw-content-feed"]
+
+
+@pytest.mark.parametrize("ratio", ["9x16", "0:1", "", 1])
+def test_the_form_refuses_a_ratio_that_is_none(ratio, trigger_form):
+    trigger_form("example_marketing_assets", {"channels": {"feed": "9:16"}})
+    with pytest.raises(AirflowException, match="channels"):
+        trigger_form("example_marketing_assets", {"channels": {"feed": ratio}})
