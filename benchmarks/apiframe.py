@@ -1,4 +1,6 @@
-"""Apiframe for the benchmarks: the sandbox in a process of its own, and somebody who orders images from it."""
+"""Apiframe for the benchmarks: the sandbox in a process of its own, and somebody who orders images
+from it.
+"""
 
 from __future__ import annotations
 

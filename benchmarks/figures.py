@@ -17,13 +17,16 @@ def percentile(values: Iterable[float], share: float) -> float:
     ordered = sorted(values)
     if not ordered or not 0 < share <= 1:
         raise ValueError(
-            f"percentile needs values and a share above 0 and up to 1, not {len(ordered)} values and {share!r}"
+            f"percentile needs values and a share above 0 and up to 1, not {len(ordered)} values "
+            f"and {share!r}"
         )
     return ordered[math.ceil(share * len(ordered)) - 1]
 
 
 def spread(count: int, shortest: float, longest: float) -> list[float]:
-    """Return *count* values from *shortest* to *longest*, spread evenly, neighbours far apart, the same on each call."""
+    """Return *count* values from *shortest* to *longest*, spread evenly, neighbours far apart, the
+    same on each call.
+    """
     golden = (math.sqrt(5) - 1) / 2
     return [shortest + (longest - shortest) * (turn * golden % 1) for turn in range(count)]
 
@@ -57,4 +60,7 @@ class Delivery:
         return not (self.lost or self.repeated or self.foreign)
 
     def __str__(self) -> str:
-        return f"{len(self.lost)} lost, {len(self.repeated)} delivered more than once, {len(self.foreign)} never submitted"
+        return (
+            f"{len(self.lost)} lost, {len(self.repeated)} delivered more than once, "
+            f"{len(self.foreign)} never submitted"
+        )

@@ -20,7 +20,9 @@ STATEMENTS = {
     "`airflow_provider_apiframe.sensors.job`": "import airflow_provider_apiframe.sensors.job",
     "`airflow_provider_apiframe.triggers.job`": "import airflow_provider_apiframe.triggers.job",
     "`airflow.providers.http.operators.http`": "import airflow.providers.http.operators.http",
-    "`airflow.providers.openai.operators.openai`": "import airflow.providers.openai.operators.openai",
+    "`airflow.providers.openai.operators.openai`": (
+        "import airflow.providers.openai.operators.openai"
+    ),
 }
 CODE = """
 import sys, time
@@ -81,9 +83,11 @@ def report(repeats: int, scratch: Path) -> str:
         for label, measured in imports.items()
     ]
     notes = [
-        f"Medians of {repeats} fresh processes per row, in turn; the first ones fill the caches of bytecode and files. Each "
+        f"Medians of {repeats} fresh processes per row, in turn; the first ones fill the caches "
+        "of bytecode and files. Each "
         "imports `airflow.sdk` first; what the module adds is timed in the same process.",
-        "Every DAG file takes `DAG` or `task` from `airflow.sdk`, which loads them only then: the second row is part of the "
+        "Every DAG file takes `DAG` or `task` from `airflow.sdk`, which loads them only then: "
+        "the second row is part of the "
         "rows below it.",
     ]
     return "\n".join([table(HEAD, rows), "", *(f"- {note}" for note in notes)])

@@ -54,7 +54,9 @@ def environment(scratch: Path, *, url: str = "", api_key: str = "") -> dict[str,
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files for this process and those it starts, as far as the system lets it."""
+    """Raise the limit of open files for this process and those it starts, as far as the system
+    lets it.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

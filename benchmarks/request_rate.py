@@ -85,9 +85,13 @@ def report(sizes: list[int], counted: float, scratch: Path) -> str:
             ]
         )
     notes = [
-        f"Jobs that do not end, poll interval {POLL_INTERVAL:g} s; the looks of {counted:g} s, after a settling time of "
-        f"{counted / 4:g} s, by the sandbox's count. All rows run at the same time, each at a sandbox of its own.",
-        "The connection's `requests_per_minute` is at its default. The API allows 500 requests a minute.",
-        f"`HttpEventTrigger` runs with up to {PEER_AT_MOST} jobs only; more would take CPU time from the rows beside it.",
+        f"Jobs that do not end, poll interval {POLL_INTERVAL:g} s; the looks of {counted:g} s, "
+        "after a settling time of "
+        f"{counted / 4:g} s, by the sandbox's count. All rows run at the same time, each at a "
+        "sandbox of its own.",
+        "The connection's `requests_per_minute` is at its default. The API allows 500 requests a "
+        "minute.",
+        f"`HttpEventTrigger` runs with up to {PEER_AT_MOST} jobs only; more would take CPU time "
+        "from the rows beside it.",
     ]
     return "\n".join([table(HEAD, rows), "", *(f"- {note}" for note in notes)])

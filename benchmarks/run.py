@@ -106,7 +106,8 @@ def conditions(command: str) -> str:
     """
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{command}`: Python {platform.python_version()}, {packages}; "
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{command}`: Python "
+        f"{platform.python_version()}, {packages}; "
         f"{psutil.cpu_count()} CPUs ({processor()}), {platform.system()}."
     )
 

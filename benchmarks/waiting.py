@@ -1,4 +1,6 @@
-"""Waiting for jobs that take a while: what each way to wait costs, in requests, seconds, CPU and memory."""
+"""Waiting for jobs that take a while: what each way to wait costs, in requests, seconds, CPU and
+memory.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ LABELS = {
 }
 PATIENCE = 90.0  # seconds after a job's latency until the wait for it is given up
 SUBMITTING_AT_MOST = 120.0  # seconds
-BUSY = 0.7  # share of a core, over the whole wait, from which on a process was surely too slow at times
+# Share of a core, over the whole wait, from which on a process was surely too slow at times.
+BUSY = 0.7
 KB, MB = 1024, 1024**2
 
 
@@ -169,7 +172,9 @@ HEAD = (
 
 
 def row(way: str, waits: list[Wait]) -> list[str]:
-    """Return the row of the table for the repeats of one measurement: lags over all of them, else the median of them."""
+    """Return the row of the table for the repeats of one measurement: lags over all of them, else
+    the median of them.
+    """
     lags = [lag for wait in waits for _, lag in wait.seen.deliveries]
     loop_lags = [lag for wait in waits for lag in wait.seen.loop_lags]
     jobs = waits[0].jobs
@@ -191,23 +196,28 @@ def row(way: str, waits: list[Wait]) -> list[str]:
 
 
 def remarks(way: str, waits: list[Wait]) -> list[str]:
-    """Return what the figures of one row leave out: jobs that were not delivered, and processes that could not follow."""
+    """Return what the figures of one row leave out: jobs that were not delivered, and processes
+    that could not follow.
+    """
     where = f"{LABELS[way]}, {number(waits[0].jobs)} jobs"
     said = []
     for wait in waits:
         if not wait.delivery.exact:
             why = f"; the first error: {wait.seen.errors[0]}" if wait.seen.errors else ""
             said.append(
-                f"{where}: {wait.delivery} after {wait.seen.seconds:.0f} s{why}. The lags are of the delivered ones."
+                f"{where}: {wait.delivery} after {wait.seen.seconds:.0f} s{why}. The lags are of "
+                "the delivered ones."
             )
         own_share = wait.seen.cpu_seconds / wait.seen.seconds
         if own_share > BUSY:
             said.append(
-                f"{where}: the waiting process used {own_share:.0%} of a core on average, so it could not keep its pace."
+                f"{where}: the waiting process used {own_share:.0%} of a core on average, so it "
+                "could not keep its pace."
             )
         if wait.sandbox_share > BUSY:
             said.append(
-                f"{where}: the sandbox used {wait.sandbox_share:.0%} of a core on average, so a part of the lag is its own."
+                f"{where}: the sandbox used {wait.sandbox_share:.0%} of a core on average, so a "
+                "part of the lag is its own."
             )
     return said
 
@@ -215,7 +225,9 @@ def remarks(way: str, waits: list[Wait]) -> list[str]:
 def measured(
     seconds: list[float], repeats: int, scratch: Path, *, progress: bool = True
 ) -> tuple[list[list[str]], list[str], list[float]]:
-    """Measure every way with jobs of these lengths; return the rows, the remarks, and what the tickers used of a core."""
+    """Measure every way with jobs of these lengths; return the rows, the remarks, and what the
+    tickers used of a core.
+    """
     waits: dict[str, list[Wait]] = {way: [] for way in LABELS}
     for _ in range(repeats):
         for way in LABELS:
@@ -250,19 +262,29 @@ def report(sizes: list[int], mixed: int, latency: float, repeats: int, scratch: 
         said += more_said
         tickers += more_tickers
     notes = [
-        f"Jobs take {latency:g} s, the ways ask every 2 s. As all jobs take equally long, a way that asks for each job is late "
+        f"Jobs take {latency:g} s, the ways ask every 2 s. As all jobs take equally long, a way "
+        "that asks for each job is late "
         f"by {-latency % 2:g} s and its own delays.",
-        "The sandbox has no rate limit, which flatters the ways that ask for each job: the real API allows 500 requests a "
-        "minute. Its jobs make even progress, which flatters `ApiframeJobTrigger`: it looks when a job should be finished, by "
+        "The sandbox has no rate limit, which flatters the ways that ask for each job: the real "
+        "API allows 500 requests a "
+        "minute. Its jobs make even progress, which flatters `ApiframeJobTrigger`: it looks when "
+        "a job should be finished, by "
         "its progress and by the jobs before it. The second table is without that.",
-        "Requests: all that the sandbox counted, divided by the jobs; one of them is the submit. Lag: from the job's "
-        "`completedAt` to the moment the waiting code has the finished job. CPU: user and system time of the waiting process. "
-        "Memory per job: its peak less what it was before the first job, divided by the jobs; for few jobs that is noise.",
-        "The jobs are submitted by another process, over four connections; each wait starts when its job is accepted. Every "
-        "process waits for one job beforehand, which is not counted, so that nothing is imported during the measurement.",
-        "Event-loop lag: by how much sleeps of 5 ms were too long. The ticker that sleeps is in the CPU figures of the triggers: "
+        "Requests: all that the sandbox counted, divided by the jobs; one of them is the submit. "
+        "Lag: from the job's "
+        "`completedAt` to the moment the waiting code has the finished job. CPU: user and system "
+        "time of the waiting process. "
+        "Memory per job: its peak less what it was before the first job, divided by the jobs; "
+        "for few jobs that is noise.",
+        "The jobs are submitted by another process, over four connections; each wait starts when "
+        "its job is accepted. Every "
+        "process waits for one job beforehand, which is not counted, so that nothing is imported "
+        "during the measurement.",
+        "Event-loop lag: by how much sleeps of 5 ms were too long. The ticker that sleeps is in "
+        "the CPU figures of the triggers: "
         f"{median(tickers):.1%} of a core when it runs alone.",
-        "Plain loop: `requests.get` every 2 s. A thread of one process without Airflow stands in for each worker slot; a real "
+        "Plain loop: `requests.get` every 2 s. A thread of one process without Airflow stands in "
+        "for each worker slot; a real "
         "one is a process of its own, with Airflow in its memory.",
         *said,
     ]
@@ -272,7 +294,8 @@ def report(sizes: list[int], mixed: int, latency: float, repeats: int, scratch: 
         rows, said, _ = measured(spread(mixed, shortest, longest), repeats, scratch, progress=False)
         lines += [
             "",
-            f"Jobs of different lengths, from {shortest:g} to {longest:g} s, spread evenly, which do not say how far they are:",
+            f"Jobs of different lengths, from {shortest:g} to {longest:g} s, spread evenly, "
+            "which do not say how far they are:",
             "",
             table(HEAD, rows),
         ]

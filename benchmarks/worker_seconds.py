@@ -22,7 +22,8 @@ WAYS = {
     "operator, `deferrable=False`: a plain loop": ("loop",),
 }
 PATIENCE = 180.0  # seconds beyond the latencies until a process is given up
-NOTICED_LATE = 1.0  # seconds between a task's report of its end and the worker's return; else it is some tenths at most
+# Seconds between a task's report of its end and the worker's return; else it is some tenths at most.
+NOTICED_LATE = 1.0
 HEAD = (
     "Way to wait",
     "Task starts",
@@ -74,7 +75,8 @@ def run(tasks: list[str], latency: float, scratch: Path) -> tuple[list[TaskStart
     code = [float(line) for line in seconds.read_text().split()]
     if len(code) != len(starts):
         raise RuntimeError(
-            f"tasks {', '.join(tasks)}: {len(starts)} starts, but {len(code)} of them reached the operator"
+            f"tasks {', '.join(tasks)}: {len(starts)} starts, but {len(code)} of them reached "
+            "the operator"
         )
     return [TaskStart(**one, code=inside) for one, inside in zip(starts, code, strict=True)], lived
 
@@ -112,18 +114,28 @@ def report(latency: float, repeats: int, scratch: Path) -> str:
         start.held - start.seconds for start in starts if start.held - start.seconds > NOTICED_LATE
     ]
     notes = [
-        f"One image of {latency:g} s. Worker seconds: from the worker's call of Airflow's `supervise_task()` until the task "
-        "reports its end, its deferral or its reschedule, summed over all starts of the image's tasks. Waiting on the "
-        "triggerer or for the next poke holds no slot and is not in it. The operator's code is the time in `execute()`, where a "
-        "sensor pokes, and `execute_complete()`; the rest is the start: fork, imports, DAG file, reports.",
-        f"A task that does nothing takes {warm:.2f} s, started by a worker that runs already, as LocalExecutor and "
-        f"CeleryExecutor do, and {cold:.2f} s with a new worker process, as KubernetesExecutor does (without the pod's own "
+        f"One image of {latency:g} s. Worker seconds: from the worker's call of Airflow's "
+        "`supervise_task()` until the task "
+        "reports its end, its deferral or its reschedule, summed over all starts of the image's "
+        "tasks. Waiting on the "
+        "triggerer or for the next poke holds no slot and is not in it. The operator's code is "
+        "the time in `execute()`, where a "
+        "sensor pokes, and `execute_complete()`; the rest is the start: fork, imports, DAG file, "
+        "reports.",
+        f"A task that does nothing takes {warm:.2f} s, started by a worker that runs already, as "
+        "LocalExecutor and "
+        f"CeleryExecutor do, and {cold:.2f} s with a new worker process, as KubernetesExecutor "
+        "does (without the pod's own "
         "start). The last column adds the difference to the worker seconds for each start.",
-        "The task processes are real. The execution API that they report to, the scheduler and the triggerer are played in "
+        "The task processes are real. The execution API that they report to, the scheduler and "
+        "the triggerer are played in "
         "memory, so a start on a real deployment takes longer, by its network and database.",
-        f"Airflow's supervisor noticed the end of {len(late)} of the {len(starts)} task processes late, by up to "
-        f"{max(late, default=0):.1f} s, in which the slot was held as well: it looks again after `[workers] "
-        "min_heartbeat_interval` only, 5 s, if a process is not quite gone when its connections close. That is a race, decided "
+        f"Airflow's supervisor noticed the end of {len(late)} of the {len(starts)} task "
+        "processes late, by up to "
+        f"{max(late, default=0):.1f} s, in which the slot was held as well: it looks again after "
+        "`[workers] "
+        "min_heartbeat_interval` only, 5 s, if a process is not quite gone when its connections "
+        "close. That is a race, decided "
         "by the machine and its load and not by the way to wait, so it has a column of its own.",
     ]
     return "\n".join([table(HEAD, rows), "", *(f"- {note}" for note in notes)])

@@ -72,11 +72,14 @@ class AirflowApi:
         )
 
     def xcom(self, ti: dict[str, Any], key: str = "return_value") -> Any:
-        path = f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/xcomEntries/{key}"
+        run = f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}"
+        path = f"{run}/taskInstances/{ti['task_id']}/xcomEntries/{key}"
         return self.get(path, map_index=ti["map_index"])["value"]
 
     def tasks(self, run_id: str, fresh: bool = False) -> list[dict[str, Any]]:
-        """Return the task instances of a run, up to SNAPSHOT_SECONDS old unless they must be *fresh*."""
+        """Return the task instances of a run, up to SNAPSHOT_SECONDS old unless they must be
+        *fresh*.
+        """
         with self._lock:
             if fresh or time.monotonic() > self._taken_at + SNAPSHOT_SECONDS:
                 found = self.get("/dags/~/dagRuns/~/taskInstances", limit=2000)["task_instances"]

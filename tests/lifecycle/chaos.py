@@ -56,7 +56,9 @@ class Chaos:
         return met + refused + self._done
 
     def rage(self, faults: int) -> None:
-        """Throw faults until *faults* took effect, with runs going on all the while; then let the runs finish."""
+        """Throw faults until *faults* took effect, with runs going on all the while; then let the
+        runs finish.
+        """
         deadline = time.monotonic() + faults * SECONDS_PER_FAULT + 120
         while (count := self.injected.total()) < faults:
             assert time.monotonic() < deadline, (

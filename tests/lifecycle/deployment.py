@@ -1,4 +1,6 @@
-"""A small Airflow: scheduler with LocalExecutor, dag-processor, triggerers and api-server, each a process of its own."""
+"""A small Airflow: scheduler with LocalExecutor, dag-processor, triggerers and api-server, each a
+process of its own.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ PARALLELISM = 16
 
 
 def free_port() -> int:
-    """Return a port below those that outgoing connections take: one of them could have it while its server is down."""
+    """Return a port below those that outgoing connections take: one of them could have it while
+    its server is down.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -155,7 +159,10 @@ class Deployment:
         it is gone, it takes that for the end of the resumed one, says so, and retries the task.
         """
         log = (self._logs / "scheduler---skip-serve-logs.log").read_text()
-        said = rf" {run_id} \[queued\] .*finished with state success, but the task instance's state attribute is queued"
+        said = (
+            rf" {run_id} \[queued\] .*finished with state success, but the task instance's state "
+            "attribute is queued"
+        )
         return len(re.findall(said, log))
 
     def _start(self, *arguments: str) -> int:

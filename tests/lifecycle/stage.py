@@ -138,7 +138,9 @@ class Stage:
         return found
 
     def kill_worker_at(self, point: str) -> None:
-        """Start the run, wait until its task reaches a breakpoint, and kill the task and its worker."""
+        """Start the run, wait until its task reaches a breakpoint, and kill the task and its
+        worker.
+        """
         armed = self.airflow.breakpoints / f"{self.name}.{point}"
         hit = armed.with_name(f"{armed.name}.hit")
         armed.touch()
@@ -167,7 +169,9 @@ class Stage:
         assert self.deliver(run)["job_id"] == job_id
 
     def says_what_keeps_running(self) -> None:
-        """After the task was marked: wait until its log names the job and the sensor, collect the job, and clear the task."""
+        """After the task was marked: wait until its log names the job and the sensor, collect the
+        job, and clear the task.
+        """
         (job,) = self.sandbox.state.jobs
         said = f"ApiframeJobSensor(job_id={job.id!r})"
         wait_until(lambda: said in self._logs(), "the log says which job keeps running", 30)
@@ -182,7 +186,9 @@ class Stage:
         return ""
 
     def finish_job(self) -> None:
-        """Let the job of a scenario with a LONG latency be finished now, and a job after it take a second."""
+        """Let the job of a scenario with a LONG latency be finished now, and a job after it take a
+        second.
+        """
         self.sandbox.configure(latency=1.0)
         self._ahead = LONG
 

@@ -1,4 +1,6 @@
-"""A sandbox whose time the test turns, both clients behind one face, and a second server that notes what it is sent."""
+"""A sandbox whose time the test turns, both clients behind one face, and a second server that
+notes what it is sent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a server may do to us: endless, huge, nested and broken responses end in an error of the tree."""
+"""What a server may do to us: endless, huge, nested and broken responses end in an error of the
+tree.
+"""
 
 from __future__ import annotations
 

@@ -445,8 +445,8 @@ def test_a_submit_returned_without_a_job_id_is_not_repeated_and_warns_of_a_paid_
     sandbox.faults.next("generate", status=status, body=body)
     error = caught(UnexpectedResponseError, client.generate, a_request(), key)
     assert (
-        "The job may exist and be paid for: look at console.apiframe.ai before submitting it under another key"
-        in str(error)
+        "The job may exist and be paid for: look at console.apiframe.ai before submitting it "
+        "under another key" in str(error)
     )
     assert error.transient is (key is not None)  # a later try with the same key costs nothing
     assert sandbox.state.requests["generate"] == 1

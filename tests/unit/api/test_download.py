@@ -29,7 +29,9 @@ SECRET = "X-Signature=s3cr3t"
 
 @pytest.fixture(autouse=True)
 def attempts(monkeypatch) -> list[int]:
-    """The numbers of the attempts that failed and may be made again; the pause after them takes no time."""
+    """The numbers of the attempts that failed and may be made again; the pause after them takes no
+    time.
+    """
     seen: list[int] = []
 
     def retry_backoff(attempt: int, asked: float | None) -> float:
@@ -300,7 +302,8 @@ def test_what_is_no_image_is_refused_with_its_first_bytes(elsewhere, tmp_path, a
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_retries=1)
     assert (
         str(error)
-        == f"{elsewhere.url}/a.png gave {len(data)} bytes that are no PNG, JPEG or WebP: {data[:12]!r}..."
+        == f"{elsewhere.url}/a.png gave {len(data)} bytes that are no PNG, JPEG or WebP: "
+        f"{data[:12]!r}..."
     )
     assert (error.transient, attempts) == (False, [])
 

@@ -19,7 +19,8 @@ from airflow_provider_apiframe.api.models import Job
             "refused_content",
         ),
         (
-            "The input or output was flagged as sensitive. Please try again with different inputs. (E005)",
+            "The input or output was flagged as sensitive. Please try again with different "
+            "inputs. (E005)",
             "refused_content",
         ),
         ("Request Moderated", "refused_content"),

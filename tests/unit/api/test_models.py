@@ -186,8 +186,8 @@ def test_without_flux_params_none_are_sent(given):
 def test_flux_params_of_another_form_are_refused(given):
     error = refusal(flux_params=given)
     assert (
-        "must be a mapping, a FluxParams, or text that holds a mapping as JSON or as a Python literal"
-        in str(error)
+        "must be a mapping, a FluxParams, or text that holds a mapping as JSON or as a Python "
+        "literal" in str(error)
     )
     assert str(error).startswith("flux_params=")
     assert list(error.fields) == ["flux_params"]
@@ -297,9 +297,11 @@ def test_only_the_three_final_states_are_finished(status, finished):
 
 def test_a_job_is_read_from_the_names_of_the_api():
     read = Job.model_validate_json(
-        '{"id": "j-1", "status": "COMPLETED", "model": "flux-2-flex", "progress": 100, "result": null, "error": null, '
+        '{"id": "j-1", "status": "COMPLETED", "model": "flux-2-flex", "progress": 100, '
+        '"result": null, "error": null, '
         '"creditCost": 12, "webhookStatus": null, "createdAt": "2026-07-01T10:00:00.000Z", '
-        '"completedAt": "2026-07-01T10:00:15.000Z", "expired": false, "input": {"prompt": "x"}, "new": [1]}'
+        '"completedAt": "2026-07-01T10:00:15.000Z", "expired": false, '
+        '"input": {"prompt": "x"}, "new": [1]}'
     )
     assert read == Job(
         id="j-1",

@@ -75,7 +75,10 @@ def test_the_base_url_is_put_together_from_host_schema_and_port(fields, base_url
 def test_extras_may_be_text_as_forms_and_environment_variables_give_them(tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.touch()
-    extra = f'{{"timeout": "12.5", "max_retries": "0", "verify": "{bundle}", "allow_http": "False", "requests_per_minute": "30"}}'
+    extra = (
+        f'{{"timeout": "12.5", "max_retries": "0", "verify": "{bundle}", '
+        '"allow_http": "False", "requests_per_minute": "30"}'
+    )
     found = settings(extra=extra)
     assert (found.timeout, found.max_retries, found.verify) == (12.5, 0, str(bundle))
     assert found.requests_per_minute == 30
@@ -282,7 +285,8 @@ def test_the_two_forms_hide_and_label_the_same():
 
 def test_reading_a_dag_brings_in_no_http_library_and_no_connection():
     code = (
-        "import sys; from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator; before = set(sys.modules);"
+        "import sys; from airflow.providers.common.compat.sdk import BaseOperator, "
+        "BaseSensorOperator; before = set(sys.modules);"
         "import airflow_provider_apiframe.operators.flux, airflow_provider_apiframe.sensors.job;"
         "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )

@@ -23,8 +23,14 @@ class Row:
 
     def __init__(self, **changed):
         self.__dict__ |= {
-            "dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1, "max_tries": 2, **changed
-        }  # fmt: skip
+            "dag_id": "d",
+            "run_id": "r",
+            "task_id": "t",
+            "map_index": -1,
+            "try_number": 1,
+            "max_tries": 2,
+            **changed,
+        }
 
 
 def scope(regenerate_on_clear: bool = True, **changed) -> IdempotencyScope:

@@ -405,7 +405,9 @@ class Life(Task):
     """Runs to success, through whatever happens, and clears as often as it is told."""
 
     def live(self, tries: list[tuple[str | None, bool]], sandbox: Sandbox) -> dict[str, Any]:
-        """*tries* says of each try but the last how it is killed, and whether a job that it makes will fail."""
+        """*tries* says of each try but the last how it is killed, and whether a job that it makes
+        will fail.
+        """
         for kill, fails in tries:
             sandbox.configure(fail_rate=1 if fails else 0)
             try:

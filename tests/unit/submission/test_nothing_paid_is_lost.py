@@ -1,4 +1,6 @@
-"""After a submit was accepted nothing is final but the job's own end: how an image that was paid could get lost."""
+"""After a submit was accepted nothing is final but the job's own end: how an image that was paid
+could get lost.
+"""
 
 from __future__ import annotations
 
