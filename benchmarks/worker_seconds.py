@@ -22,7 +22,7 @@ WAYS = {
     "operator, `deferrable=False`: a plain loop": ("loop",),
 }
 PATIENCE = 180.0  # seconds beyond the latencies until a process is given up
-# Seconds between a task's report of its end and the worker's return; else it is some tenths at most.
+# Seconds between a task's report of its end and the worker's return; else it is tenths at most.
 NOTICED_LATE = 1.0
 HEAD = (
     "Way to wait",
