@@ -28,9 +28,7 @@ class InvalidParameterError(AirflowFailException, ValueError):
 
 
 @contextmanager
-def fail_without_retry(
-    *, include_transient: bool = False, task_id: str | None = None
-) -> Iterator[None]:
+def fail_without_retry(*, include_transient: bool = False) -> Iterator[None]:
     """Turn permanent errors into failures that Airflow does not retry, and add advice to all.
 
     A retry of a bad key, an empty balance or a wrong parameter only burns time. Transient errors
@@ -38,17 +36,13 @@ def fail_without_retry(
 
     :param include_transient: let no error be retried; for a task that only reads what another one
         submitted.
-    :param task_id: named in front of a wrong parameter, for import errors: they do not say which
-        task it was.
     :raises InvalidParameterError: for an InvalidRequestError.
     :raises AirflowFailException: for any other permanent ApiframeError.
     """
     try:
         yield
     except InvalidRequestError as error:
-        raise InvalidParameterError(
-            f"task {task_id!r}: {error}" if task_id else str(error)
-        ) from None
+        raise InvalidParameterError(str(error)) from None
     except ApiframeError as error:
         if advice := _advice(error):
             error.adding(advice)

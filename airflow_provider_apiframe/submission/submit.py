@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    BudgetExceededError,
+    ConflictError,
+    InvalidRequestError,
+)
 from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
@@ -70,6 +75,18 @@ class Submission:
 
         :raises BudgetExceededError: it may cost more than it is allowed to.
         """
+        try:
+            return self._submit(request)
+        except (InvalidRequestError, ConflictError, BudgetExceededError):
+            raise
+        except ApiframeError as error:
+            if self.scope.earlier_tries and not error.transient:
+                # An earlier try may have paid, and then a later one can still reconnect.
+                error.transient = True
+                error.adding("An earlier try may have submitted the image: worth a retry.")
+            raise
+
+    def _submit(self, request: GenerateRequest) -> Submitted:
         record, generation = self._read_record(), 0
         scope = self._scope_after(record, request)
         if record and record.job_id and self._is_for(record, scope, request):
@@ -143,7 +160,10 @@ class Submission:
         if self.run_started is None:
             return True
         since = self.run_started - CLOCK_TOLERANCE
-        jobs = self.hook.list_jobs(limit=100, model=model).jobs
+        try:
+            jobs = self.hook.list_jobs(limit=100, model=model).jobs
+        except ApiframeError:
+            return True  # nobody can say that there is none
         return any(job.created is None or job.created >= since for job in jobs)
 
     def _should_resubmit(self, job: Job) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from task_lives import KILLS, Killed, Store, Task, wait_until
 
-from airflow_provider_apiframe.api.errors import JobFailedError
+from airflow_provider_apiframe.api.errors import ApiframeError, JobFailedError
 from airflow_provider_apiframe.polling import schedule
 from airflow_provider_apiframe.submission.submit import RECORD_KEY
 
@@ -55,6 +55,18 @@ def test_an_odd_response_while_reconnecting_is_ridden_out(fault, store, connecte
         task.run("before waiting")
     connected.faults.next("job", times=2, **fault)
     assert task.run()["image_urls"]
+    assert connected.state.jobs_paid == 1
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 302, 421])
+def test_a_refusal_that_meets_only_the_retry_is_left_to_another_one(status, connected):
+    task = Task(None)
+    with pytest.raises(Killed):
+        task.run("before waiting")
+    connected.faults.next("generate", status=status, body={"error": "No"})
+    with pytest.raises(ApiframeError, match="worth a retry"):  # which Airflow retries
+        task.run()
+    assert task.run()["reused"] is True
     assert connected.state.jobs_paid == 1
 
 
