@@ -1,6 +1,4 @@
-"""Apiframe for the benchmarks: the sandbox in a process of its own, and somebody who orders images
-from it.
-"""
+"""Apiframe for the benchmarks: the sandbox in its own process, and a client that orders images."""
 
 from __future__ import annotations
 
@@ -84,10 +82,10 @@ class SandboxProcess:
             "POST", "/v2/images/generate", json.dumps({"model": model, "prompt": prompt}), headers
         )
         response = connection.getresponse()
-        answer: dict[str, Any] = json.load(response)
+        payload: dict[str, Any] = json.load(response)
         if response.status != 202:
-            raise RuntimeError(f"the sandbox refused a job: {response.status} {answer}")
-        return str(answer["jobId"])
+            raise RuntimeError(f"the sandbox refused a job: {response.status} {payload}")
+        return str(payload["jobId"])
 
 
 @contextmanager

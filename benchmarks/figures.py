@@ -24,8 +24,9 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def spread(count: int, shortest: float, longest: float) -> list[float]:
-    """Return *count* values from *shortest* to *longest*, spread evenly, neighbours far apart, the
-    same on each call.
+    """Return *count* values from *shortest* to *longest*, spread evenly, neighbours far apart.
+
+    They are the same on each call.
     """
     golden = (math.sqrt(5) - 1) / 2
     return [shortest + (longest - shortest) * (turn * golden % 1) for turn in range(count)]

@@ -54,8 +54,9 @@ def environment(scratch: Path, *, url: str = "", api_key: str = "") -> dict[str,
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files for this process and those it starts, as far as the system
-    lets it.
+    """Raise the limit of open files, as far as the system lets this process.
+
+    It holds for the processes that this one starts, too.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
@@ -64,12 +65,11 @@ def allow_many_files() -> None:
 
 
 class PeakMemory:
-    """Watches the resident memory of another process from this one, so that the watching costs it
-    nothing.
+    """Watches the resident memory of another process, from this one so that it costs that nothing.
 
     :param pid: the process.
     :ivar before: bytes at the start.
-    :ivar peak: bytes at the highest, looked at every 50 ms.
+    :ivar peak: bytes at the highest, sampled every 50 ms.
     """
 
     def __init__(self, pid: int) -> None:

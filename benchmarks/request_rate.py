@@ -16,7 +16,7 @@ PEER_AT_MOST = 200  # waiting jobs; more would take the CPU time that is measure
 HOURS = 86_400.0  # seconds a job takes: none ends during the measurement
 LIMIT = 600.0  # seconds until a process that waits is ended in any case
 POLL_INTERVAL = 2.0  # seconds, as in ways.py
-LOOKS = ("job", "jobs")  # the sandbox's names of GET /v2/jobs/{id} and GET /v2/jobs
+POLL_ROUTES = ("job", "jobs")  # the sandbox's names of GET /v2/jobs/{id} and GET /v2/jobs
 HEAD = (
     "Waiting jobs",
     "`ApiframeJobTrigger`, requests a minute",
@@ -26,21 +26,22 @@ HEAD = (
 )
 
 
-def looks(apiframe: SandboxProcess) -> dict[str, int]:
-    """Return how often jobs were looked at until now, per route."""
+def polls(apiframe: SandboxProcess) -> dict[str, int]:
+    """Return how often jobs were polled until now, per route."""
     counts = apiframe.requests()
-    return {route: counts.get(route, 0) for route in LOOKS}
+    return {route: counts.get(route, 0) for route in POLL_ROUTES}
 
 
 def count(
     sizes: list[int], counted: float, scratch: Path
 ) -> dict[tuple[str, int], dict[str, float]]:
-    """Return requests per minute by route, for each way to wait and each number of jobs; they all
-    wait at the same time.
+    """Return requests per minute by route, for each way to wait and each number of jobs.
+
+    They all wait at the same time.
 
     :param sizes: numbers of jobs that wait.
     :param counted: seconds in which requests are counted.
-    :raises LostImages: some jobs were not looked at.
+    :raises LostImages: some jobs were not polled.
     """
     ways = [(OURS, jobs) for jobs in sizes] + [
         (PEER, jobs) for jobs in sizes if jobs <= PEER_AT_MOST
@@ -54,17 +55,17 @@ def count(
             apiframe.submit_many(["A poster"] * jobs, process.watch)
             apiframes[way, jobs] = apiframe
         time.sleep(counted / 4)  # until all have found their pace
-        before = {case: (looks(apiframe), time.monotonic()) for case, apiframe in apiframes.items()}
+        before = {case: (polls(apiframe), time.monotonic()) for case, apiframe in apiframes.items()}
         time.sleep(counted)
         rates = {}
         for case, apiframe in apiframes.items():
             earlier, since = before[case]
-            now, minutes = looks(apiframe), (time.monotonic() - since) / 60
-            rates[case] = {route: (now[route] - earlier[route]) / minutes for route in LOOKS}
+            now, minutes = polls(apiframe), (time.monotonic() - since) / 60
+            rates[case] = {route: (now[route] - earlier[route]) / minutes for route in POLL_ROUTES}
             if now == earlier:
                 way, jobs = case
                 raise LostImages(
-                    f"{way}, {jobs:,} jobs that do not end: nobody looked at them in {counted:g} s"
+                    f"{way}, {jobs:,} jobs that do not end: nobody polled them in {counted:g} s"
                 )
     return rates
 

@@ -1,5 +1,6 @@
-"""``make bench``: measure what this provider costs, print a report, and put it into
-``docs/performance.md`` if that is there.
+"""``make bench``: measure what this provider costs, and print a report.
+
+The report is also put into ``docs/performance.md`` if that is there.
 
 The sandbox plays Apiframe. Everything runs on this machine, nothing is paid.
 """

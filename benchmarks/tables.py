@@ -15,8 +15,7 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. The first column is text and stands left, the others hold numbers
-    and stand right.
+    """Return a Markdown table: the first column is text, on the left; the others are numbers.
 
     :raises ValueError: a row has another number of cells than *head*.
     """

@@ -1,5 +1,4 @@
-"""A worker that runs real task processes, with a stand-in for the rest of Airflow, and says how
-long each took.
+"""A worker that runs real task processes beside a stand-in for Airflow, and times each.
 
 Each start is Airflow's own ``supervise_task()``: it forks a task process, which reads the DAG file,
 runs the task and ends. The execution API that it reports to is played here, in memory, and so are
@@ -52,7 +51,7 @@ class ExecutionApi:
         self.state, self.next_method, self.next_kwargs, self.first_start = {}, None, None, None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
+        """Respond to a request."""
         path, body = request.url.path.strip("/"), json.loads(request.content or "null")
         if path.endswith("/run"):
             self.first_start = self.first_start or body["start_date"]
@@ -181,9 +180,9 @@ async def _fire(classpath: str, arguments: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    # Airflow logs to the standard output, which is for the answer here.
-    answers = os.fdopen(os.dup(1), "w")
+    # Airflow logs to the standard output, which is for the result here.
+    results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     api = ExecutionApi()
     starts = [asdict(one) for task_id in sys.argv[1:] for one in run(task_id, api)]
-    print(json.dumps(starts), file=answers, flush=True)
+    print(json.dumps(starts), file=results, flush=True)

@@ -136,12 +136,12 @@ def _wait(way: Way, job_id: str, seen: Observation) -> None:
         seen.errors.append(f"{type(error).__name__}: {error}")
 
 
-def main(name: str, limit: float, answers: TextIO) -> None:
+def main(name: str, limit: float, results: TextIO) -> None:
     """Wait in the way of that name."""
     from benchmarks import ways
 
     def say(value: Any) -> None:
-        print(json.dumps(value), file=answers, flush=True)
+        print(json.dumps(value), file=results, flush=True)
 
     def ready() -> None:
         say("ready")
@@ -157,7 +157,7 @@ def main(name: str, limit: float, answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    # Airflow logs to the standard output, which is for the answers here.
-    answers = os.fdopen(os.dup(1), "w")
+    # Airflow logs to the standard output, which is for the results here.
+    results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    main(sys.argv[1], float(sys.argv[2]), answers)
+    main(sys.argv[1], float(sys.argv[2]), results)

@@ -1,6 +1,4 @@
-"""Waiting for jobs that take a while: what each way to wait costs, in requests, seconds, CPU and
-memory.
-"""
+"""What each way to wait for jobs costs, in requests, seconds, CPU and memory."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ class Waiter:
         assert process.stdin is not None
         assert process.stdout is not None
         self.pid = process.pid
-        self._job_ids, self._answers = process.stdin, process.stdout
+        self._job_ids, self._results = process.stdin, process.stdout
 
     def watch(self, job_id: str) -> None:
         """Let it wait for one more job."""
@@ -59,12 +57,12 @@ class Waiter:
     def result(self) -> Observation:
         """Say that there are no more jobs, and return what it saw when all were there."""
         self._job_ids.close()
-        answer = self._answers.readline()
-        if not answer:
+        line = self._results.readline()
+        if not line:
             raise RuntimeError(
                 "the waiting process ended, or was ended, before it said what it saw"
             )
-        return Observation(**json.loads(answer))
+        return Observation(**json.loads(line))
 
 
 @contextmanager
@@ -172,8 +170,9 @@ HEAD = (
 
 
 def row(way: str, waits: list[Wait]) -> list[str]:
-    """Return the row of the table for the repeats of one measurement: lags over all of them, else
-    the median of them.
+    """Return the row of the table for one measurement, made one or more times.
+
+    Lags are taken over all of its waits, other figures are their median.
     """
     lags = [lag for wait in waits for _, lag in wait.seen.deliveries]
     loop_lags = [lag for wait in waits for lag in wait.seen.loop_lags]
@@ -196,8 +195,9 @@ def row(way: str, waits: list[Wait]) -> list[str]:
 
 
 def remarks(way: str, waits: list[Wait]) -> list[str]:
-    """Return what the figures of one row leave out: jobs that were not delivered, and processes
-    that could not follow.
+    """Return what the figures of one row leave out.
+
+    That is jobs that were not delivered, and processes that could not follow.
     """
     where = f"{LABELS[way]}, {number(waits[0].jobs)} jobs"
     said = []
@@ -225,8 +225,9 @@ def remarks(way: str, waits: list[Wait]) -> list[str]:
 def measured(
     seconds: list[float], repeats: int, scratch: Path, *, progress: bool = True
 ) -> tuple[list[list[str]], list[str], list[float]]:
-    """Measure every way with jobs of these lengths; return the rows, the remarks, and what the
-    tickers used of a core.
+    """Measure every way with jobs of these lengths.
+
+    Return the rows, the remarks, and what the tickers used of a core.
     """
     waits: dict[str, list[Wait]] = {way: [] for way in LABELS}
     for _ in range(repeats):

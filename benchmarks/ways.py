@@ -1,7 +1,7 @@
-"""Three ways to wait for a job. Each gives the moment it has the finished job, and the moment the
-job was completed.
+"""Three ways to wait for a job.
 
-Each imports what it needs by itself, so that the memory of a process is that of its own way.
+Each gives the moment it has the finished job, and the moment the job was completed. Each imports
+what it needs by itself, so that the memory of a process is that of its own way.
 """
 
 from __future__ import annotations

@@ -49,8 +49,9 @@ class TaskStart:
 
 
 def run(tasks: list[str], latency: float, scratch: Path) -> tuple[list[TaskStart], float]:
-    """Run tasks of ``dags/images.py`` to their end in one worker process; return also the seconds
-    which that process lived.
+    """Run tasks of ``dags/images.py`` to their end in one worker process.
+
+    Return their starts, and the seconds which that process lived.
 
     :param latency: seconds that an image takes.
     :raises RuntimeError: a task failed.

@@ -1,6 +1,6 @@
 """One image in three ways, and a task that does nothing.
 
-The tasks note how long the code of their operators ran.
+The tasks record how long the code of their operators ran.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def noted() -> Iterator[None]:
+def recorded() -> Iterator[None]:
     """Append the seconds of the block, however it ends, to the file that the environment names."""
     since = time.monotonic()
     try:
@@ -37,30 +37,30 @@ class Nothing(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Do nothing."""
-        with noted():
+        with recorded():
             pass
 
 
 class Image(FluxGenerateOperator):
-    """The operator, with a note of its time."""
+    """The operator, which records its time."""
 
     def execute(self, context: Context) -> Any:
         """Run the operator."""
-        with noted():
+        with recorded():
             return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume the operator."""
-        with noted():
+        with recorded():
             return super().execute_complete(context, event)
 
 
 class Collection(ApiframeJobSensor):
-    """The sensor, with a note of its time."""
+    """The sensor, which records its time."""
 
     def execute(self, context: Context) -> Any:
         """Poke once."""
-        with noted():
+        with recorded():
             return super().execute(context)
 
 

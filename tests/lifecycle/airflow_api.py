@@ -12,8 +12,9 @@ SNAPSHOT_SECONDS = 0.7
 
 
 class AirflowApi:
-    """Airflow's API, safe to use from many threads. It asks for one thing at a time, which is all
-    that SQLite can bear.
+    """Airflow's API, safe to use from many threads.
+
+    It sends one request at a time, which is all that SQLite can bear.
 
     :param url: base URL of the api-server.
     """
@@ -26,19 +27,19 @@ class AirflowApi:
         self._taken_at = 0.0
 
     def log_in(self) -> None:
-        answer = requests.get(f"{self._url}/auth/token", timeout=30)
-        self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        response = requests.get(f"{self._url}/auth/token", timeout=30)
+        self._headers = {"Authorization": f"Bearer {response.json()['access_token']}"}
 
     def get(self, path: str, **query: object) -> Any:
-        return self._ask("GET", path, params=query)
+        return self._request("GET", path, params=query)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> Any:
+    def _request(self, method: str, path: str, **arguments: Any) -> Any:
         with self._lock:
-            answer = requests.request(
+            response = requests.request(
                 method, f"{self._url}/api/v2{path}", headers=self._headers, timeout=60, **arguments
             )
-        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
-        return answer.json() if answer.content else None
+        assert response.ok, f"{method} {path}: {response.status_code} {response.text[:500]}"
+        return response.json() if response.content else None
 
     def add_connection(self, connection_id: str, host: str, password: str, extra: str) -> None:
         body = {
@@ -48,10 +49,10 @@ class AirflowApi:
             "password": password,
             "extra": extra,
         }
-        self._ask("POST", "/connections", json=body)
+        self._request("POST", "/connections", json=body)
 
     def start_run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
-        self._ask(
+        self._request(
             "POST",
             f"/dags/{dag_id}/dagRuns",
             json={"dag_run_id": run_id, "logical_date": None, "conf": conf},
@@ -59,13 +60,13 @@ class AirflowApi:
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
-        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+        self._request("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
 
     def run_ended(self, dag_id: str, run_id: str) -> bool:
         return bool(self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"] in ("success", "failed"))
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        self._ask(
+        self._request(
             "PATCH",
             f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}",
             json={"new_state": "failed"},
@@ -77,9 +78,7 @@ class AirflowApi:
         return self.get(path, map_index=ti["map_index"])["value"]
 
     def tasks(self, run_id: str, fresh: bool = False) -> list[dict[str, Any]]:
-        """Return the task instances of a run, up to SNAPSHOT_SECONDS old unless they must be
-        *fresh*.
-        """
+        """Return a run's task instances, up to SNAPSHOT_SECONDS old unless *fresh*."""
         with self._lock:
             if fresh or time.monotonic() > self._taken_at + SNAPSHOT_SECONDS:
                 found = self.get("/dags/~/dagRuns/~/taskInstances", limit=2000)["task_instances"]

@@ -56,9 +56,7 @@ class Chaos:
         return met + refused + self._done
 
     def rage(self, faults: int) -> None:
-        """Throw faults until *faults* took effect, with runs going on all the while; then let the
-        runs finish.
-        """
+        """Throw faults at runs until *faults* took effect; then let the runs finish."""
         deadline = time.monotonic() + faults * SECONDS_PER_FAULT + 120
         while (count := self.injected.total()) < faults:
             assert time.monotonic() < deadline, (
@@ -91,11 +89,11 @@ class Chaos:
         self._airflow.api.start_run(f"chaos_{mode}", self.runs[-1], {"conn_id": CONNECTION})
 
     def _unfinished(self) -> list[str]:
-        def still_running_hint(run: str) -> bool:
+        def is_unfinished(run: str) -> bool:
             tasks = self._airflow.api.tasks(run)
             return not tasks or any(task["state"] not in FINISHED for task in tasks)
 
-        return [run for run in self.runs if still_running_hint(run)]
+        return [run for run in self.runs if is_unfinished(run)]
 
     def _drop(self) -> None:
         self.sandbox.faults.next("generate", drop=True)
@@ -145,5 +143,5 @@ class Chaos:
 
 def _kind(fault: Any) -> str:
     if fault.drop:
-        return "answer dropped"
+        return "response dropped"
     return "504 after acceptance" if fault.applied else f"{fault.status}"

@@ -1,5 +1,6 @@
-"""A small Airflow: scheduler with LocalExecutor, dag-processor, triggerers and api-server, each a
-process of its own.
+"""A small Airflow: scheduler, dag-processor, triggerers and api-server, each its own process.
+
+The scheduler runs tasks with the LocalExecutor.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ PARALLELISM = 16
 
 
 def free_port() -> int:
-    """Return a port below those that outgoing connections take: one of them could have it while
-    its server is down.
+    """Return a port below those that outgoing connections take.
+
+    One of them could have it while its server is down.
     """
     while True:
         port = random.randrange(20_000, 32_000)
@@ -88,7 +90,7 @@ class Deployment:
             self._start("api-server", "--workers", "1", "--apps", app, "--port", str(port))
         self._start("dag-processor")
         self.scheduler = self._start("scheduler", "--skip-serve-logs")
-        wait_until(self._reachable, "the API servers answer", 120, every=0.5)
+        wait_until(self._reachable, "the API servers respond", 120, every=0.5)
         self.start_triggerer()
         wait_until(self._dags_loaded, f"the DAGs are read; see {self._logs}", 120, every=0.5)
 
@@ -124,8 +126,7 @@ class Deployment:
         return {job["id"] for job in found}
 
     def kill_task(self, pid: int) -> bool:
-        """Kill a task process and the executor's worker above it; return whether both were alive
-        and at work.
+        """Kill a task process and the executor's worker above it; return whether both were at work.
 
         The task is stopped first. A worker whose task has ended takes locks that all workers share,
         and must not die then; while its task is stopped it only watches.

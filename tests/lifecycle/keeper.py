@@ -1,7 +1,7 @@
 """Starts processes in its own session and kills all of that session once its standard input closes.
 
 The tests hold the other end of that pipe, so nothing outlives them, however they end. An order is a
-line of JSON: command, env and the file for its output; the answer is the pid.
+line of JSON: command, env and the file for its output; the response is the pid.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Entry:
 
 
 class Ledger:
-    """Notes every request to *sandbox*, in order of arrival."""
+    """Records every request to *sandbox*, in order of arrival."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.entries: list[Entry] = []

@@ -33,22 +33,22 @@ def _kill(title: str, point: str, *modes: str, reused: bool = True, latency: flo
 
 
 _kill("before the submit", "submitting", *BOTH, reused=False)
-_kill("before the answer is read", "answered", *BOTH)
-_kill("before the first look", "looking", "sync")
+_kill("before the response is read", "responded", *BOTH)
+_kill("before the first poll", "polling", "sync")
 _kill("before it defers", "deferring", "deferrable")
-_kill("between two looks", "looked", "sync", latency=4)
+_kill("between two polls", "polled", "sync", latency=4)
 _kill("before it returns", "returning", "sync")
 _kill("when it resumes", "resumed", "deferrable")
 
 
-@scenario("answer dropped once", *BOTH, expected=Expected())
+@scenario("response dropped once", *BOTH, expected=Expected())
 def _(stage: Stage) -> None:
     stage.sandbox.faults.next("generate", drop=True)
     stage.start()
 
 
 @scenario(
-    "answers dropped, repeats used up",
+    "responses dropped, retries used up",
     *BOTH,
     expected=Expected(tries=2, reused=True),
     max_retries=1,
@@ -77,10 +77,10 @@ def _(stage: Stage) -> None:
     stage.start()
     refused, accepted = wait_until(
         lambda: stage.ledger.requests("generate")[1:] and stage.ledger.requests("generate"),
-        "a repeat",
+        "a retry",
     )
     assert accepted.at - refused.at >= RETRY_AFTER, (
-        f"repeated after {accepted.at - refused.at:.1f} s"
+        f"retried after {accepted.at - refused.at:.1f} s"
     )
 
 
@@ -93,7 +93,7 @@ def _(stage: Stage) -> None:
 @scenario("API down while waiting", *BOTH, expected=Expected(), latency=LONG)
 def _(stage: Stage) -> None:
     stage.start()
-    wait_until(lambda: stage.ledger.requests("job"), "the job is looked at")
+    wait_until(lambda: stage.ledger.requests("job"), "the job is polled")
     stage.outage(OUTAGE_SECONDS, over=lambda: True)
     stage.finish_job()
 
@@ -132,7 +132,7 @@ def _(stage: Stage) -> None:
 )
 def _(stage: Stage) -> None:
     stage.start()
-    wait_until(lambda: stage.ledger.requests("job"), "the job is looked at")
+    wait_until(lambda: stage.ledger.requests("job"), "the job is polled")
     stage.airflow.api.clear(stage.scenario.dag_id, stage.name, "image")
     (job,) = stage.sandbox.state.jobs
     stage.finish_job()
@@ -148,7 +148,7 @@ def _(stage: Stage) -> None:
 )
 def _(stage: Stage) -> None:
     stage.start()
-    wait_until(lambda: stage.ledger.requests("job"), "the job is looked at")
+    wait_until(lambda: stage.ledger.requests("job"), "the job is polled")
     stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "image")
     stage.says_what_keeps_running()
 
@@ -163,7 +163,7 @@ def _(stage: Stage) -> None:
 def _(stage: Stage) -> None:
     stage.start()
     stage.reaches("deferred")
-    wait_until(lambda: stage.ledger.requests("job"), "the trigger looks at the job")
+    wait_until(lambda: stage.ledger.requests("job"), "the trigger polls the job")
     stage.airflow.api.mark_failed(stage.scenario.dag_id, stage.name, "image")
     stage.says_what_keeps_running()
 
@@ -192,6 +192,6 @@ def _(stage: Stage) -> None:
 
 
 def _holder(stage: Stage) -> int | None:
-    """Return the id of the triggerer's job once it has looked at the Apiframe job."""
+    """Return the id of the triggerer's job once it has polled the Apiframe job."""
     job = stage.task().get("triggerer_job")
     return int(job["id"]) if job and stage.ledger.requests("job") else None

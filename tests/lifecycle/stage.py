@@ -138,9 +138,7 @@ class Stage:
         return found
 
     def kill_worker_at(self, point: str) -> None:
-        """Start the run, wait until its task reaches a breakpoint, and kill the task and its
-        worker.
-        """
+        """Start the run, and kill the task and its worker once it reaches a breakpoint."""
         armed = self.airflow.breakpoints / f"{self.name}.{point}"
         hit = armed.with_name(f"{armed.name}.hit")
         armed.touch()
@@ -169,8 +167,9 @@ class Stage:
         assert self.deliver(run)["job_id"] == job_id
 
     def says_what_keeps_running(self) -> None:
-        """After the task was marked: wait until its log names the job and the sensor, collect the
-        job, and clear the task.
+        """Wait until the log of the marked task names the job and the sensor.
+
+        Then collect the job, and clear the task.
         """
         (job,) = self.sandbox.state.jobs
         said = f"ApiframeJobSensor(job_id={job.id!r})"
@@ -186,9 +185,7 @@ class Stage:
         return ""
 
     def finish_job(self) -> None:
-        """Let the job of a scenario with a LONG latency be finished now, and a job after it take a
-        second.
-        """
+        """Let a job of LONG latency be finished now, and a job after it take a second."""
         self.sandbox.configure(latency=1.0)
         self._ahead = LONG
 
@@ -203,14 +200,14 @@ class Stage:
         self.sandbox.start()
 
     def deliver(self, run_id: str | None = None) -> dict[str, Any]:
-        """Wait until a task succeeded, look at the image it delivers, and return its value."""
+        """Wait until a task succeeded, check the image it delivers, and return its value."""
         task = self.reaches("success", run_id=run_id)
         value: dict[str, Any] = self.airflow.api.xcom(task)
         (url,) = value["image_urls"]
         assert value["job_id"] in url
-        answer = requests.get(url, timeout=30)
-        assert answer.ok, f"{url}: {answer.status_code}"
-        Image.open(io.BytesIO(answer.content)).verify()
+        response = requests.get(url, timeout=30)
+        assert response.ok, f"{url}: {response.status_code}"
+        Image.open(io.BytesIO(response.content)).verify()
         self.images[value["job_id"]] = value
         return value
 

@@ -1,5 +1,4 @@
-"""A storm of faults drawn by chance: still one paid job for each image, and every paid image
-delivered.
+"""A storm of faults drawn by chance: one paid job per image, and every paid image delivered.
 
 LIFECYCLE_FAULTS sets how many faults have to take effect (40), LIFECYCLE_SEED what is drawn.
 """

@@ -9,13 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(look: Callable[[], T], what: str, seconds: float = 150.0, every: float = 0.1) -> T:
-    """Call *look* until it returns something true, and return that.
+def wait_until(poll: Callable[[], T], what: str, seconds: float = 150.0, every: float = 0.1) -> T:
+    """Call *poll* until it returns something true, and return that.
 
     :raises AssertionError: it did not within *seconds*; the text says *what* was waited for.
     """
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := poll()):
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {what}"
         time.sleep(every)
     return found

@@ -22,9 +22,7 @@ class Killed(BaseException):
 
 
 class Store:
-    """Airflow's task state store, as far as it is used: JSON in, JSON out, survives retries and
-    clears.
-    """
+    """Airflow's task state store, as far as used: JSON in and out, survives retries and clears."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -67,8 +65,9 @@ class Task:
         self.dag_run.clear_number += 1
 
     def run(self, kill: str | None = None) -> dict[str, Any]:
-        """Make one try, and be killed in it: before the POST, after it, before waiting, or after
-        the image is there.
+        """Make one try, and be killed in it.
+
+        That is before the POST, after it, before waiting, or after the image is there.
         """
         self.try_number += 1
         operator = FluxGenerateOperator(task_id=self.task_id, **self.arguments)

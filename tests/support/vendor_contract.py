@@ -1,6 +1,4 @@
-"""The vendor's OpenAPI file, which lies beside the project where it is at hand, and is not part of
-it.
-"""
+"""The vendor's OpenAPI file: beside the project where it is at hand, and not part of it."""
 
 from __future__ import annotations
 

@@ -62,13 +62,13 @@ def _breakable_send_once(self: ApiframeClient, call: Any) -> Any:
 
     def read(response: Any) -> Any:
         if submits:
-            reach("answered")
+            reach("responded")
         answer = call.read(response)
         if not submits:
-            reach("looked")
+            reach("polled")
         return answer
 
-    reach("submitting" if submits else "looking")
+    reach("submitting" if submits else "polling")
     return _send_once(self, replace(call, read=read))
 
 

@@ -1,6 +1,4 @@
-"""What a server may do to us: endless, huge, nested and broken responses end in an error of the
-tree.
-"""
+"""Endless, huge, nested and broken responses from a server end in an error of the tree."""
 
 from __future__ import annotations
 

@@ -29,9 +29,7 @@ SECRET = "X-Signature=s3cr3t"
 
 @pytest.fixture(autouse=True)
 def attempts(monkeypatch) -> list[int]:
-    """The numbers of the attempts that failed and may be made again; the pause after them takes no
-    time.
-    """
+    """The numbers of the attempts that failed and may be retried; the pause takes no time."""
     seen: list[int] = []
 
     def retry_backoff(attempt: int, asked: float | None) -> float:

@@ -1,6 +1,4 @@
-"""What we send and read, against the vendor's own OpenAPI file, where it lies beside the
-repository.
-"""
+"""What we send and read, against the vendor's OpenAPI file where it lies beside the repository."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ WEBHOOKS = st.just({}) | st.fixed_dictionaries(
 
 
 def refused_params(model: str, wire: dict[str, Any]) -> list[str]:
-    """Return the fluxParams that the vendor's schema refuses; anything else it refuses fails the
-    test.
-    """
+    """Return the fluxParams that the vendor's schema refuses; any other refusal fails the test."""
     errors = list(VALIDATORS[model].iter_errors(wire))
     assert all(len(error.absolute_path) >= 2 for error in errors), errors
     return sorted({str(error.absolute_path[1]) for error in errors})
