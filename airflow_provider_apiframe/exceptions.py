@@ -29,7 +29,7 @@ class InvalidParameterError(AirflowFailException, ValueError):
 
 @contextmanager
 def fail_without_retry(*, include_transient: bool = False) -> Iterator[None]:
-    """Turn permanent errors into failures that Airflow does not retry, and add advice to all.
+    """Turn permanent errors into failures that Airflow does not retry, and add Airflow's advice.
 
     A retry of a bad key, an empty balance or a wrong parameter only burns time. Transient errors
     pass, and Airflow retries the task.
@@ -55,7 +55,7 @@ def _advice(error: ApiframeError) -> str | None:
     if isinstance(error, JobTimeoutError):
         return collect_hint(error.job_id)
     if isinstance(error, (JobFailedError, JobCancelledError)) and error.transient:
-        return "A retry of the task that submitted it does so."
+        return "A retry of the task that submitted the job submits a new one."
     return None
 
 

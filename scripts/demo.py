@@ -160,11 +160,11 @@ def contact_sheet(images: list[dict[str, str]]) -> Path:
     for index, image in enumerate(images):
         left = gap + index % columns * (cell + gap)
         top = gap + index // columns * (cell + caption + gap)
-        with Image.open(OUTPUT / image["file"]) as image:
-            image.thumbnail((cell, cell))
+        with Image.open(OUTPUT / image["file"]) as file:
+            file.thumbnail((cell, cell))
             sheet.paste(
-                image.convert("RGB"),
-                (left + (cell - image.width) // 2, top + (cell - image.height) // 2),
+                file.convert("RGB"),
+                (left + (cell - file.width) // 2, top + (cell - file.height) // 2),
             )
         for number, text in enumerate(wrapped(image["prompt"], draw, font, cell)[:3]):
             draw.text((left, top + cell + 4 + number * 16), text, fill="#333333", font=font)

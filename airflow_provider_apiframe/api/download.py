@@ -90,7 +90,7 @@ def download(
     :param sleep: waits the given seconds between retries.
     :raises DownloadError: the link is dead, gives something that is no image, or could not be read
         whole. *target* is untouched: bytes go to a temporary file beside it, which is renamed when
-        it is complete.
+        it is complete. (An attempt over *max_seconds* is left behind and may still finish, whole.)
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
@@ -226,7 +226,7 @@ def _redirected(url: str, location: str, shown: str) -> str:
 
 
 def _is_public(host: str) -> bool:
-    """Return whether all addresses of *host* are public; what cannot be resolved leads nowhere."""
+    """Return whether no address of *host* is known to be private."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):

@@ -98,10 +98,10 @@ class Submission:
             self._check_budget(request, self.max_credits)
         newest = self._newest_job()
         while True:
-            job = self._accepted(request, scope, generation)
+            job = self._submit_generation(request, scope, generation)
             may_be_earlier = generation < scope.earlier_tries
-            # A job that is finished when it is accepted is that of a run with the same id, which
-            # was deleted and made again.
+            # A job that is finished when it is accepted was there before: an earlier try's, or that
+            # of a run with the same id, which was deleted and made again.
             was_terminal = job.is_terminal
             if was_terminal or may_be_earlier:
                 job = self._current(job.id)
@@ -113,7 +113,9 @@ class Submission:
         log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
         return Submitted(job, reused=False)
 
-    def _accepted(self, request: GenerateRequest, scope: IdempotencyScope, generation: int) -> Job:
+    def _submit_generation(
+        self, request: GenerateRequest, scope: IdempotencyScope, generation: int
+    ) -> Job:
         accepted = self.hook.generate_image(request, scope.key(request, generation))
         self._record(request, scope, generation, accepted.job_id)
         return Job(id=accepted.job_id, status=accepted.status)
@@ -167,7 +169,7 @@ class Submission:
         return any(job.created is None or job.created >= since for job in jobs)
 
     def _should_resubmit(self, job: Job) -> bool:
-        """Return whether a new job takes the place of one that failed, and may not fail again."""
+        """Return whether a new job takes the place of a failed one, which may succeed now."""
         if not job.is_failed:
             return False
         if not (classify_failure(job.error).transient or self.reuse_across_clears):

@@ -34,7 +34,7 @@ REPORT_SECONDS = 30.0
 
 
 class ApiframeJobTrigger(BaseTrigger):
-    """Fires once: when the job is finished, or the deadline has passed.
+    """Fires once: when the job is finished, the deadline has passed, or waiting broke.
 
     All triggers of an account in a triggerer share one loop that polls their jobs
     (``polling/watcher.py``). The event holds all that a resuming task needs;
@@ -123,7 +123,7 @@ class ApiframeJobTrigger(BaseTrigger):
                     last_seen = watcher.last_seen(wait)
                     self.log.info("Waiting for job %s: %s", self.job_id, last_seen)
                     if watcher.key_rejected and await self._key_changed(settings):
-                        break
+                        break  # wait on with the watcher of the new key
                 else:
                     return waiting.result().with_prompt(self.prompt)
             finally:

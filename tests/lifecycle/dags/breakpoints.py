@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def reach(point: str) -> None:
 class BreakableFlux(FluxGenerateOperator):
     """The operator, with breakpoints around its steps.
 
-    Those around its requests are in ``_send_once`` below.
+    Those around its requests are in ``_send`` below.
     """
 
     def execute(self, context: Any) -> Any:
@@ -54,22 +53,15 @@ class BreakableFlux(FluxGenerateOperator):
         return super().execute_complete(context, event)
 
 
-_send_once = ApiframeClient._send_once
+_send = ApiframeClient._send
 
 
-def _breakable_send_once(self: ApiframeClient, call: Any) -> Any:
-    submits = call.request.method == "POST"
-
-    def read(response: Any) -> Any:
-        if submits:
-            reach("responded")
-        answer = call.read(response)
-        if not submits:
-            reach("polled")
-        return answer
-
+def _breakable_send(self: ApiframeClient, call: Any) -> Any:
+    submits = call.method == "POST"
     reach("submitting" if submits else "polling")
-    return _send_once(self, replace(call, read=read))
+    result = _send(self, call)
+    reach("responded" if submits else "polled")
+    return result
 
 
-ApiframeClient._send_once = _breakable_send_once  # type: ignore[method-assign]
+ApiframeClient._send = _breakable_send  # type: ignore[method-assign]
