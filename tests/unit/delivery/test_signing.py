@@ -82,6 +82,7 @@ def test_the_credentials_say_that_ai_made_it_and_which(files, reader):
     (generator,) = manifest["claim_generator_info"]
     assert (generator["name"], generator["version"]) == ("airflow-provider-apiframe", __version__)
     (assertion,) = manifest["assertions"]
+    assert assertion["created"] is True  # said by the signer, not only gathered
     assert assertion["data"]["actions"] == [
         {
             "action": "c2pa.created",
