@@ -1,8 +1,8 @@
 """A reference image in, variations out: one product photo is put into several scenes.
 
 ``input_images`` takes what an earlier task returned, as here, a path in a storage such as
-``s3://bucket/photos/shoe.png``, or a link; a list may mix them. A file is uploaded to Apiframe right
-before the job is submitted, and a retry finds its job all the same.
+``s3://bucket/photos/shoe.png``, or a link; a list may mix them. A file is uploaded to Apiframe
+right before the job is submitted, and a retry finds its job all the same.
 """
 
 from __future__ import annotations

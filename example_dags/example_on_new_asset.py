@@ -41,9 +41,7 @@ with DAG(
         retries=3,
     )
 
-with DAG(
-    "example_on_new_asset", schedule=[posters], tags=["example", "apiframe"], doc_md=__doc__
-):
+with DAG("example_on_new_asset", schedule=[posters], tags=["example", "apiframe"], doc_md=__doc__):
 
     @task(retries=3)
     def look(**context: Any) -> list[dict[str, Any]]:
