@@ -16,6 +16,7 @@
     ├── ConnectionFailedError    no response: network, TLS, timeout                 (transient)
     ├── UnexpectedResponseError  a response, but not what the API promises          (or transient)
     ├── DownloadError            an image could not be fetched                      (or transient)
+    ├── UnreadableFileError      a file to upload could not be read                 (or transient)
     └── JobError                 the job itself; keeps the job id
         ├── JobFailedError       FAILED, refunded: see job_failures.py              (or transient)
         ├── JobCancelledError    CANCELLED                                          (transient)
@@ -221,6 +222,17 @@ class DownloadError(ApiframeError):
 
     def __init__(self, message: str, *, transient: bool, status_code: int | None = None) -> None:
         super().__init__(message, status_code=status_code)
+        self.transient = transient
+
+
+class UnreadableFileError(ApiframeError):
+    """A file that is to be uploaded could not be read. Nothing was submitted.
+
+    ``transient`` is set per instance: storage that is away is, a missing file is not.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
         self.transient = transient
 
 

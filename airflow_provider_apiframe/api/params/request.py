@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -15,10 +15,10 @@ from airflow_provider_apiframe.api.params.base import (
     ParseContext,
     Seconds,
     format_errors,
-    read_literal,
 )
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS
 from airflow_provider_apiframe.api.params.flux import FluxParams
+from airflow_provider_apiframe.api.params.text import read_literal
 from airflow_provider_apiframe.api.validation import RuleError
 
 PROMPT_MAX_LENGTH = 2000
@@ -134,6 +134,18 @@ class GenerateRequest(Arguments):
         if events is not None and url_is_missing:
             raise RuleError("goes with webhook_url, which is not set")
         return events
+
+    @property
+    def paths(self) -> list[str]:
+        """The reference images that are files: they are uploaded before the request is sent."""
+        return self.flux_params.paths
+
+    def replacing(self, images: Mapping[str, str]) -> Self:
+        """Return this request with other texts for some of its reference images.
+
+        :param images: URL or path -> what takes its place.
+        """
+        return self.model_copy(update={"flux_params": self.flux_params.replacing(images)})
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
