@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -31,7 +31,7 @@ from airflow_provider_apiframe.api.models import (
     ModelList,
     UploadedFile,
 )
-from airflow_provider_apiframe.api.params.flux import respell
+from airflow_provider_apiframe.api.params.flux import EITHER_SPELLING, respell
 from airflow_provider_apiframe.api.params.request import GenerateRequest, check_job_id
 from airflow_provider_apiframe.api.settings import ClientSettings
 
@@ -170,12 +170,11 @@ def _alternative_spellings(
     The idempotency key stays the same in all of them: a refused request created nothing, and a key
     makes one job.
     """
-    refused: list[list[str]] = []
+    refused: Iterable[Sequence[str]] = []
     if isinstance(error, ConflictError):
         # An earlier call may have made the key's job in the other spelling. Which of the two was
         # refused then is not known, so each is tried.
-        either = [["aspect_ratio", "resolution"], ["aspect_ratio"], ["resolution"]]
-        refused = either if idempotency_key else []
+        refused = EITHER_SPELLING if idempotency_key else []
     elif all(name.startswith("fluxParams.") for name in error.fields):
         refused = [[name.removeprefix("fluxParams.") for name in error.fields]]
     for names in refused:

@@ -9,7 +9,7 @@ the API refuses the first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
@@ -29,6 +29,9 @@ from airflow_provider_apiframe.api.params.references import (
 )
 
 MATCH_INPUT = "match_input_image"
+
+EITHER_SPELLING = (("aspect_ratio", "resolution"), ("aspect_ratio",), ("resolution",))
+"""The parameters to respell where it is not known which of them the API refused."""
 
 _SIZE = {"width", "height"}
 
@@ -145,6 +148,14 @@ class FluxParams(ModelParams):
             for name in ("aspect_ratio", "resolution")
             if getattr(self, name) == MATCH_INPUT
         }
+
+
+def spellings(params: Mapping[str, Any], *, model: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield *params*, and the same in each of the other spellings."""
+    yield dict(params)
+    for names in EITHER_SPELLING:
+        if (other := respell(params, names, model=model)) is not None:
+            yield other
 
 
 def respell(

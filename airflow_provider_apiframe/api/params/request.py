@@ -17,7 +17,7 @@ from airflow_provider_apiframe.api.params.base import (
     format_errors,
 )
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS
-from airflow_provider_apiframe.api.params.flux import FluxParams
+from airflow_provider_apiframe.api.params.flux import FluxParams, spellings
 from airflow_provider_apiframe.api.params.text import read_literal
 from airflow_provider_apiframe.api.validation import RuleError
 
@@ -147,6 +147,28 @@ class GenerateRequest(Arguments):
         """
         return self.model_copy(update={"flux_params": self.flux_params.replacing(images)})
 
+    def paired_images(self, given: Any) -> list[tuple[str, str]] | None:
+        """Compare with the request of a job, as the API notes it in ``Job.input``.
+
+        :returns: each reference image of this request with the one in its place there; None where
+            the two differ in anything else, but for the spelling.
+        """
+        if not isinstance(given, Mapping):
+            return None
+        theirs = {name: value for name, value in given.items() if value is not None}
+        ours, their_params = self.to_payload(), theirs.pop("fluxParams", {})
+        our_params = ours.pop("fluxParams", {})
+        if ours != theirs or not isinstance(their_params, Mapping):
+            return None
+        pairs: list[tuple[str, str]] = []
+        their_rest = {name: value for name, value in their_params.items() if value is not None}
+        for name in FluxParams.image_fields:
+            mine, found = _listed(our_params.pop(name, [])), _listed(their_rest.pop(name, []))
+            if len(mine) != len(found):
+                return None
+            pairs += zip(mine, map(str, found), strict=True)
+        return pairs if their_rest in spellings(our_params, model=self.model) else None
+
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
 
@@ -160,6 +182,10 @@ class GenerateRequest(Arguments):
         if self.webhook_events:
             payload["webhookEvents"] = list(self.webhook_events)
         return payload
+
+
+def _listed(images: Any) -> list[Any]:
+    return images if isinstance(images, list) else [images]
 
 
 def nearest_model(model: str) -> str | None:
