@@ -145,7 +145,9 @@ def generate(request: GenerateRequest, idempotency_key: str | None) -> Endpoint[
         return (yield from _submit(body, idempotency_key))
     except (InvalidRequestError, ConflictError) as error:
         for other in _alternative_spellings(body, error, idempotency_key):
-            with suppress(InvalidRequestError, ConflictError):
+            # A conflict in the spelling that the API does take is what the caller must know: the
+            # key's job was made from another request.
+            with suppress(InvalidRequestError, type(error)):
                 return (yield from _submit(other, idempotency_key))
         raise
 
