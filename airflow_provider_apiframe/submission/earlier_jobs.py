@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """By how much Airflow's clock and the API's may differ."""
 
-MAX_LISTED = 100  # one page
-MAX_READ = 20  # the list does not show what a job was made from: each is read by its id
+MAX_JOBS = 100
+"""One page of the list. Which request made a job the list does not show: each is read by its id."""
 
 
 def newest_job(hook: ApiframeHook) -> datetime | None:
@@ -51,34 +51,36 @@ def may_have_submitted(hook: ApiframeHook, model: str, run_started: datetime | N
 
 
 def find_submitted(
-    hook: ApiframeHook, references: References, run_started: datetime | None
+    hook: ApiframeHook, references: References, since: datetime | None
 ) -> Job | None:
     """Return the job that an earlier try made from the same request and the same files.
 
     The uploads' URLs differ from try to try, so a job is ours when its input is this request but
     for the images, and each of its images is the same, byte for byte.
 
+    :param since: when the earliest of these tries may have begun, None where that is not known.
     :returns: the job as it is now; a failed one only where no other can be ours. None where none is
         proven to be ours, or more than one: identical requests of one run cannot be told apart.
     :raises ApiframeError: the API or an image is away just now.
     """
-    if run_started is None:
+    if since is None:
         return None
-    listed, is_whole = _jobs_since(hook, references.request.model, run_started)
-    proven = (_proven(hook, job.id, references) for job in listed[:MAX_READ])
+    listed, is_whole = _jobs_since(hook, references.request.model, since)
+    proven = (_proven(hook, job.id, references) for job in listed)
     found = [job for job in proven if job]
     alive = [job for job in found if not job.is_failed]
     if alive:
         return alive[0] if len(alive) == 1 else None
-    return found[0] if found and is_whole and len(listed) <= MAX_READ else None
+    return found[0] if found and is_whole else None
 
 
 def _jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
     """Return the jobs since *moment*, newest first, and whether these are all."""
-    page = hook.list_jobs(limit=MAX_LISTED, model=model)
+    page = hook.list_jobs(limit=MAX_JOBS, model=model)
     since = moment - CLOCK_TOLERANCE
     jobs = [job for job in page.jobs if job.created is None or job.created >= since]
-    return jobs, len(jobs) < len(page.jobs) or not page.has_more
+    is_last = page.next_cursor is None and not page.has_more
+    return jobs, is_last or len(jobs) < len(page.jobs)
 
 
 def _proven(hook: ApiframeHook, job_id: str, references: References) -> Job | None:

@@ -22,12 +22,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+
+KEY_WINDOW = timedelta(hours=24)
+"""For so long the API knows a key (OpenAPI parameter Idempotency-Key)."""
 
 ONE_SCOPE = -1
 """The number of the one scope that a task has with ``regenerate_on_clear=False``."""

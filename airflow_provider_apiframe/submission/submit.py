@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_apiframe.api.errors import (
@@ -26,6 +26,7 @@ from airflow_provider_apiframe.submission.earlier_jobs import (
     newest_job,
 )
 from airflow_provider_apiframe.submission.idempotency import (
+    KEY_WINDOW,
     IdempotencyScope,
     SubmissionRecord,
     fingerprint,
@@ -158,8 +159,10 @@ class Submission:
 
         :raises ConflictError: it cannot be found, or not be told from another one.
         """
+        # Clearing a task starts its run anew, and one that keeps its image wants that from before.
+        since = datetime.now(UTC) - KEY_WINDOW if self.reuse_across_clears else self.run_started
         earlier = self.scope.earlier_tries
-        job = find_submitted(self.hook, references, self.run_started) if earlier else None
+        job = find_submitted(self.hook, references, since) if earlier else None
         if job is None:
             raise conflict.adding(
                 "That may be the job of an earlier try, which uploaded the same input images to "

@@ -9,6 +9,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from task_lives import KILLS, Killed, Store, Task
 
 from airflow_provider_apiframe.api.errors import JobFailedError, UnreadableFileError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.sandbox.server import Sandbox
+from airflow_provider_apiframe.submission import earlier_jobs
 from airflow_provider_apiframe.submission.records import RECORD_KEY
 
 URL = "https://images.example/a.png"
@@ -362,6 +365,66 @@ def test_clearing_pays_for_a_new_image_and_its_retry_finds_that_one(task, connec
     second = life.run()
     assert second["job_id"] != first["job_id"]
     assert (second["reused"], connected.state.jobs_paid) == (True, 2)
+
+
+def test_clearing_with_regenerate_on_clear_false_gives_the_image_that_was_paid_for(task, connected):
+    life = task(regenerate_on_clear=False)
+    first = life.run()
+    life.clear()
+    life.dag_run.start_date += timedelta(hours=1)
+    assert life.run() == {**first, "reused": True}
+    assert connected.state.jobs_paid == 1
+
+
+def test_without_a_store_a_job_of_an_earlier_run_is_not_taken(mug, connected):
+    Task(None, run_id="yesterday", flux_params={"input_images": [str(mug)]}).run()
+    life = Task(None, run_id="today", flux_params={"input_images": [str(mug)]})
+    with pytest.raises(Killed):
+        life.run("before the POST")
+    life.dag_run.start_date += timedelta(hours=1)
+    connected.faults.next("generate", status=409)
+    with pytest.raises(AirflowFailException, match="no one job"):
+        life.run()
+
+
+@pytest.fixture
+def crowded(connected, monkeypatch) -> Callable[[], None]:
+    """Call it for so many jobs of other requests that a search sees nothing else."""
+    monkeypatch.setattr(earlier_jobs, "MAX_JOBS", 5)
+
+    def crowded() -> None:
+        for number in range(5):
+            ApiframeHook().generate_image(prompt=f"{number}")
+
+    return crowded
+
+
+def test_without_a_store_a_search_has_a_bound_and_what_is_beyond_it_is_not_paid_for_again(
+    mug, connected, crowded
+):
+    life = Task(None, flux_params={"input_images": [str(mug)]})
+    with pytest.raises(Killed):
+        life.run("after the POST")
+    crowded()
+    with pytest.raises(AirflowFailException, match="no one job"):
+        life.run()
+    assert (connected.state.requests["job"], connected.state.jobs_created) == (5, 6)
+
+
+def test_without_a_store_a_failed_job_counts_only_where_the_list_shows_all(mug, connected, crowded):
+    failed, mine = (
+        Task(None, run_id=name, flux_params={"input_images": [str(mug)]}) for name in "ab"
+    )
+    with pytest.raises(Killed):
+        mine.run("after the POST")
+    crowded()
+    connected.configure(fail_rate=1)
+    with pytest.raises(JobFailedError):
+        failed.run()
+    connected.configure(fail_rate=0)
+    with pytest.raises(AirflowFailException, match="no one job"):
+        mine.run()
+    assert connected.state.jobs_paid == 6
 
 
 def test_a_store_that_cannot_be_written_leaves_it_to_the_content_to_find_the_job(mug, connected):
