@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.image_size import Size
+from airflow_provider_apiframe.sandbox.state.uploads import Upload
 
 Position = tuple[float, str]
 Status = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -41,6 +42,7 @@ class Job:
     :param error: the text of a FAILED job.
     :param size: width and height of the image in pixels.
     :param base_url: where the submitter reached the sandbox, without a slash at the end.
+    :param source: the first input image, where it is an upload or an image of this sandbox.
     :param refunded: whether the credits were given back.
     :param webhook_status: pending, delivered or failed; None without a webhook.
     """
@@ -56,6 +58,7 @@ class Job:
     error: str | None
     size: Size
     base_url: str
+    source: Upload | Job | None = field(default=None, repr=False)
     refunded: bool = False
     webhook_status: str | None = None
 
