@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -12,7 +12,6 @@ from pydantic import Field
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 
@@ -130,23 +129,27 @@ class CheckedPartial:
 
     :param partial: Airflow's ``OperatorPartial``.
     :param shared: the arguments that all mapped tasks share.
+    :param check: checks what is given of a task's arguments.
     """
 
-    def __init__(self, partial: Any, shared: dict[str, Any]) -> None:
+    def __init__(
+        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
+    ) -> None:
         self._partial = partial
-        self._shared = {"model": DEFAULT_MODEL, **shared}
+        self._shared = shared
+        self._check = check
 
     def expand(self, **mapped: Any) -> Any:
         """Map over *mapped*, as Airflow does, after a check of each literal."""
         shared = {name: value for name, value in self._shared.items() if name not in mapped}
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
-                check_literals(**shared, **{name: value})
+                self._check(**shared, **{name: value})
         return self._partial.expand(**mapped)
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
         """Map over the mappings in *kwargs*, as Airflow does, after a check of each literal."""
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
-                check_literals(**{**self._shared, **item})
+                self._check(**{**self._shared, **item})
         return self._partial.expand_kwargs(kwargs, **options)
