@@ -24,22 +24,17 @@ MAX_BYTES = 100 * 1024 * 1024
 MAX_SECONDS = 600.0
 """Time cap of reading one file."""
 
-_LOCAL = ("file", "local")
+_LOCAL = ("", "file", "local")  # a path without a scheme has none
 _MAX_REASON = 300  # characters of a library's own text
-# What no retry mends. Whatever else a storage library raises may be an outage.
-_PERMANENT = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    FileExistsError,
-)
+# What no retry mends. Whatever else a storage library raises may be an outage; PermissionError too:
+# while Airflow's connections cannot be read, its providers go on without credentials.
+_PERMANENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
 class StorageError(ApiframeError):
     """A file could not be read from its storage, or not be written to it.
 
-    ``transient`` is set per instance: an outage passes, a missing object or right does not.
+    ``transient`` is set per instance: an outage passes, a missing object does not.
     """
 
     def __init__(self, message: str, *, transient: bool) -> None:
@@ -61,15 +56,17 @@ def split_connection(location: str) -> tuple[str | None, str]:
 
 
 def storage_path(location: str, conn_id: str | None = None) -> ObjectStoragePath:
-    """Return *location* as Airflow's path to it. Opens nothing.
+    """Return *location* as Airflow's path to it.
 
     :param location: an absolute path or a URL.
     :param conn_id: id of the Airflow connection, unless *location* names one itself.
+    :raises StorageError: nothing that is installed serves its scheme.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     own, plain = split_connection(location)
-    return ObjectStoragePath(plain, conn_id=own or conn_id)
+    with _errors_of_missing_providers(plain):
+        return ObjectStoragePath(plain, conn_id=own or conn_id)
 
 
 def local_copy(
@@ -156,12 +153,18 @@ def _put_and_rename(file_system: Any, local: Path, path: str, *, is_local: bool)
 
 
 def _file_system(path: ObjectStoragePath) -> Any:
-    try:
+    with _errors_of_missing_providers(_shown(path)):
         return path.fs
+
+
+@contextmanager
+def _errors_of_missing_providers(shown: str) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, ImportError) as error:
         raise StorageError(
-            f"{_shown(path)} cannot be reached: {_reason(error)}. Its scheme needs a provider with "
-            "its file system, e.g. apache-airflow-providers-amazon[s3fs], "
+            f"{shown} cannot be reached: {_reason(error)}. Its scheme needs a provider with its "
+            "file system, e.g. apache-airflow-providers-amazon[s3fs], "
             "apache-airflow-providers-google or apache-airflow-providers-microsoft-azure.",
             transient=False,
         ) from None

@@ -159,16 +159,15 @@ def _in_rgb(image: Image, profile: bytes | None) -> Image:
     if image.mode.startswith("I"):  # 16 bits of grey: Pillow would cut off, not scale
         image.info.pop("transparency", None)
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     # A profile of grey or of CMYK says nothing about RGB, so its colours are converted.
     of_mode = {b"GRAY": "L", b"CMYK": "CMYK"}.get((profile or b"")[16:20])
     if profile and of_mode and image.mode in (of_mode, of_mode + "A"):
         rgb = _in_srgb(image.convert(of_mode), profile)
-    else:
-        rgb = image.convert("RGBA" if alpha else "RGB")
-    if alpha:
-        rgb.putalpha(alpha)
-    return rgb
+        if image.has_transparency_data:
+            rgb.putalpha(image.convert("RGBA").getchannel("A"))
+        return rgb
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # a copy needs the memory twice
 
 
 def _in_srgb(image: Image, profile: bytes) -> Image:

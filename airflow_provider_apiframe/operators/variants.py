@@ -82,8 +82,7 @@ class ImageVariantsOperator(BaseOperator):
         behind their names, those of the third "-3".
     :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
         is read. No retry.
-    :raises AirflowFailException: retrying cannot help: a missing or broken image, no right, no
-        Pillow.
+    :raises AirflowFailException: retrying cannot help: a missing or broken image, no Pillow.
     :raises StorageError: the storage could not be reached; a retry may mend it, and replaces what
         was written already by the same bytes.
     """
