@@ -125,7 +125,7 @@ def write_image(
         into the size, without bars; "pad" adds bars to that.
     :param quality: 1-100; no effect for png.
     :param background: "#rrggbb" or "transparent": what is behind the image in a jpg and with "pad".
-    :param shown: what error texts call the image.
+    :param shown: what error texts call the target.
     :raises ImageError: jpg, with a transparent background or an XMP packet it has no room for.
     """
     if format == "jpg" and background == TRANSPARENT:
@@ -135,8 +135,8 @@ def write_image(
         )
     if format == "jpg" and image.xmp and len(image.xmp) > _MAX_JPEG_XMP:
         raise ImageError(
-            f"{shown} has {len(image.xmp)} bytes of XMP, and a jpg has room for {_MAX_JPEG_XMP}: "
-            "give format png or webp"
+            f"{shown} would have {len(image.xmp)} bytes of XMP, and a jpg has room for "
+            f"{_MAX_JPEG_XMP}: give format png or webp"
         )
     pixels = _fitted(image.pixels, size, fit, background)
     if format == "jpg":

@@ -74,21 +74,25 @@ def make_variants(
     made: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="apiframe-") as folder:
         for source, targets in zip(sources, plan, strict=True):
-            copy = Path(folder, "source")
             conn_id = save_conn_id or _connection_for(source, save_to)
-            local_copy(storage_path(source, conn_id), copy)
-            shown = split_connection(source)[1]
-            image = read_image(copy, shown)
+            image = _read(source, conn_id, Path(folder))
             for target in targets:
-                made[target.key] = _make(image, target, Path(folder), save_conn_id, shown)
+                made[target.key] = _make(image, target, save_conn_id, Path(folder))
+            del image  # before the next one is decoded
     return made
 
 
-def _make(
-    image: DecodedImage, target: Target, folder: Path, conn_id: str | None, shown: str
-) -> str:
+def _read(source: str, conn_id: str | None, folder: Path) -> DecodedImage:
+    copy = folder / "source"
+    local_copy(storage_path(source, conn_id), copy)
+    return read_image(copy, split_connection(source)[1])
+
+
+def _make(image: DecodedImage, target: Target, conn_id: str | None, folder: Path) -> str:
     variant = target.variant
     image_format = variant.format or image.format
+    path = f"{target.path}.{image_format}"
+    uri = split_connection(path)[1]
     file = folder / f"variant.{image_format}"
     write_image(
         image,
@@ -98,10 +102,8 @@ def _make(
         format=image_format,
         quality=variant.quality,
         background=variant.background,
-        shown=shown,
+        shown=uri,
     )
-    path = f"{target.path}.{image_format}"
-    uri = split_connection(path)[1]
     put(file, storage_path(path, conn_id), CONTENT_TYPES[image_format])
     log.info("Wrote %s, %d bytes", uri, file.stat().st_size)
     return uri if "://" in uri else f"file://{uri}"

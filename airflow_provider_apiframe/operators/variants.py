@@ -159,8 +159,7 @@ def _check_literals(**arguments: Any) -> None:
 
 def _is_of_many(result: Any) -> bool:
     """Return whether *result* is a list of results, by what it comes from."""
-    if not isinstance(result, XComArg):
-        return False
-    # What map(), zip() and concat() make has no operator, and is always a list.
+    # What map(), zip() and concat() make has no operator, and is always a list. A mapped operator
+    # is no BaseOperator.
     operator = getattr(result, "operator", None)
-    return operator is None or bool(operator.is_mapped)
+    return isinstance(result, XComArg) and not isinstance(operator, BaseOperator)

@@ -172,6 +172,14 @@ def test_in_a_jpg_what_is_transparent_shows_the_background(kind, tmp_path):
     assert near(image.getpixel((17, 10)), (254, 0, 0))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_with_pad_what_is_transparent_shows_the_background(format, tmp_path):
+    source = with_a_hole("RGBA", tmp_path)
+    image = variant(source, "20x40", fit="pad", background="#00ff00", format=format, quality=100)
+    assert image.mode == "RGB"
+    assert [near(image.getpixel((x, 20)), (0, 255, 0)) for x in (3, 16)] == [True, False]
+
+
 def test_a_jpg_on_a_transparent_background_is_refused(tmp_path):
     with pytest.raises(ImageError, match="jpg, which cannot be transparent"):
         variant(with_a_hole("RGBA", tmp_path), "9x9", format="jpg", background="transparent")
@@ -246,6 +254,15 @@ def test_a_mark_that_has_no_room_in_a_jpg_is_not_lost_silently(tmp_path):
     assert len(xmp_of(variant(source, "20x20", format="webp"))) > 66_000
     with pytest.raises(ImageError, match="give format png or webp"):
         variant(source, "20x20", format="jpg")
+
+
+def test_content_credentials_are_left_out_as_they_would_read_as_tampered_with(tmp_path):
+    info = PngInfo()
+    info.add(b"caBX", b"the manifest")
+    source = saved(halves(), tmp_path / "a.png", pnginfo=info)
+    assert b"caBX" in source.read_bytes()
+    variant(source, "80x40")
+    assert b"caBX" not in (tmp_path / "variant.png").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

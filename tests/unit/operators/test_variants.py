@@ -8,7 +8,13 @@ import traceback
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, task, task_group
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    MappedOperator,
+    task,
+    task_group,
+)
 from PIL import Image
 
 from airflow_provider_apiframe.delivery import variants as delivery
@@ -267,7 +273,7 @@ def list_of_a_task() -> object:
 def test_each_result_of_a_mapped_task_gets_a_task_of_its_own(results):
     with dag():
         op = image_variants(results(), SIZES, task_id="resize").operator
-    assert op.is_mapped
+    assert isinstance(op, MappedOperator)
     assert op.upstream_task_ids == {"posters"}
     assert "prompt" in op.partial_kwargs["map_index_template"]
 
@@ -281,7 +287,7 @@ def test_inside_a_mapped_task_group_it_follows_the_task_beside_it():
             image_variants(poster.output, SIZES)
 
         campaign.expand(prompt=["a", "b"])
-    assert not the_dag.get_task("campaign.image_variants").is_mapped
+    assert isinstance(the_dag.get_task("campaign.image_variants"), ImageVariantsOperator)
 
 
 def test_importing_it_loads_no_pillow_and_no_http_library():
