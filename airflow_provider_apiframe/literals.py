@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.references import is_path_object, path_text
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
 from airflow_provider_apiframe.api.validation import RuleError
@@ -153,11 +152,15 @@ class CheckedPartial:
 
     :param partial: Airflow's ``OperatorPartial``.
     :param shared: the arguments that all mapped tasks share.
+    :param check: checks what is given of a task's arguments.
     """
 
-    def __init__(self, partial: Any, shared: dict[str, Any]) -> None:
+    def __init__(
+        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
+    ) -> None:
         self._partial = partial
-        self._shared = {"model": DEFAULT_MODEL, **shared}
+        self._shared = shared
+        self._check = check
 
     def expand(self, **mapped: Any) -> Any:
         """Map over *mapped*, as Airflow does, after a check of each literal."""
@@ -165,7 +168,7 @@ class CheckedPartial:
         _check_that_no_file_is_shared(shared)
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
-                check_literals(**shared, **{name: value})
+                self._check(**shared, **{name: value})
         return self._partial.expand(**mapped)
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
@@ -173,15 +176,17 @@ class CheckedPartial:
         _check_that_no_file_is_shared(self._shared)
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
-                check_literals(**{**self._shared, **item})
+                self._check(**{**self._shared, **item})
         return self._partial.expand_kwargs(kwargs, **options)
 
 
 def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:
     save_to = shared.get("save_to")
-    if save_to is None or is_templated(save_to) or SaveTo.parse(save_to).tells_mapped_tasks_apart:
+    if save_to is None or is_templated(save_to):
         return
     with errors_of_the_dag_file(shared.get("task_id")):
+        if SaveTo.parse(save_to).tells_mapped_tasks_apart:
+            return
         raise InvalidRequestError(
             f"save_to={save_to!r}: all mapped tasks would write this one file; name a folder, or "
             "put {map_index} or {job_id} into it"

@@ -39,7 +39,7 @@ def provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": modules("hooks.apiframe"),
-        "operators": modules("operators.flux"),
+        "operators": modules("operators.flux", "operators.variants"),
         "sensors": modules("sensors.job"),
         "triggers": modules("triggers.job"),
         "connection-types": [

@@ -29,19 +29,20 @@ from airflow_provider_apiframe.api.image_format import complete_image_type
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.image_structure import has_credentials, image_size
 from airflow_provider_apiframe.delivery.naming import SaveTo
-from airflow_provider_apiframe.delivery.object_store import (
-    StorageError,
-    StoredFileMissingError,
-    get,
-    open_path,
-    put,
-)
 from airflow_provider_apiframe.delivery.provenance import Mark, add_mark, read_mark
 from airflow_provider_apiframe.delivery.result import ImageResult
 from airflow_provider_apiframe.delivery.signing import load_library, sign_c2pa
 from airflow_provider_apiframe.delivery.signing_certificate import (
     SigningCertificate,
     signing_certificate,
+)
+from airflow_provider_apiframe.hooks.object_store import (
+    StorageError,
+    StoredFileMissingError,
+    local_copy,
+    put,
+    split_connection,
+    storage_path,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class ImageStorage:
                 f"save_to names a .{named} file, and output_format is {output_format!r}: give both "
                 "the same format, or name the file with {ext}"
             )
-        open_path(self._uri("0" * 36, 10, "webp"), self.conn_id)
+        storage_path(self._uri("0" * 36, 10, "webp"), self.conn_id)
 
     def save(self, job: Job, model: str | None = None) -> list[ImageResult]:
         """Store all images of *job* and return what is known of each, in order.
@@ -175,7 +176,7 @@ class ImageStorage:
                 folder = Path(name)
                 return self._find(job, n, folder) or self._fetch(job, n, model, folder)
         except OSError as error:
-            raise StorageError(f"The worker's own disk: {error}") from None
+            raise StorageError(f"The worker's own disk: {error}", transient=True) from None
 
     def _find(self, job: Job, n: int, folder: Path) -> ImageResult | None:
         """Return the image that is stored already, if it is there and as it should be."""
@@ -184,7 +185,7 @@ class ImageStorage:
             uri, local = self._uri(job.id, n, ext), folder / f"stored.{ext}"
             max_bytes = self.client.settings.max_image_bytes + _MARK_BYTES
             try:
-                get(open_path(uri, self.conn_id), local, max_bytes)
+                local_copy(storage_path(uri, self.conn_id), local, max_bytes=max_bytes)
             except StoredFileMissingError:
                 continue
             except StorageError as error:
@@ -214,7 +215,7 @@ class ImageStorage:
         if not uri.endswith(f".{extension}") and not uri.endswith(".jpeg"):
             log.warning("The image is a %s, whatever its name says: %s", extension, uri)
         result = _result(job, n, uri, marked)
-        put(marked, open_path(uri, self.conn_id), str(result["content_type"]))
+        put(marked, storage_path(uri, self.conn_id), str(result["content_type"]))
         log.info("Saved image %d of job %s: %s (%s bytes)", n, job.id, uri, result["bytes"])
         return result
 
@@ -293,7 +294,7 @@ def _result(job: Job, n: int, uri: str, local: Path) -> ImageResult:
     width, height = image_size(local) or (None, None)
     return ImageResult(
         url=job.image_urls[n - 1],
-        uri=uri,
+        uri=split_connection(uri)[1],
         content_type=complete_image_type(local),
         bytes=local.stat().st_size,
         width=width,

@@ -31,7 +31,7 @@ from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError, settings_from
-from airflow_provider_apiframe.hooks.storage import read_image
+from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 

@@ -63,8 +63,9 @@ class ApiframeOperator(BaseOperator):
         of a job adds ``-2``. ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``,
         ``{job_id}``, ``{n}`` (number of the image, from 1), ``{ext}`` and ``{ds}`` can be used in
         it. Default: the images stay with the vendor. Templated.
-    :param save_conn_id: id of the Airflow connection with the storage's credentials. Default: the
-        one in the URL ("s3://conn_id@bucket/"), or what the filesystem finds by itself. Templated.
+    :param save_conn_id: id of the Airflow connection with the storage's credentials, for *save_to*
+        and for reference images that are paths. Default: the one in the URL
+        ("s3://conn_id@bucket/"), or what the filesystem finds by itself. Templated.
     :param provenance: what saved images say of themselves: "iptc" (default) adds the
         machine-readable mark of AI images (IPTC DigitalSourceType) without touching the pixels,
         "c2pa" also signs them with the certificate in the connection ``c2pa_default``; None leaves
@@ -210,6 +211,7 @@ class ApiframeOperator(BaseOperator):
             records=Records(context.get("task_state_store")),  # Airflow 3.3+
             max_credits=self.max_credits,
             run_started=getattr(context.get("dag_run"), "start_date", None),
+            storage_conn_id=self.save_conn_id,
         )
 
     def _storage(self, context: Context) -> ImageStorage | None:
@@ -236,6 +238,6 @@ class ApiframeOperator(BaseOperator):
         seed, inputs = None, []
         with suppress(InvalidRequestError):  # rendered anew, and the image is paid
             params = self._request().flux_params
-            seed, inputs = params.seed, params.input_images or []
+            seed, inputs = params.seed, params.reference_images
         report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
         return push_multiple_outputs(result, self, context)

@@ -71,7 +71,7 @@ class FluxGenerateOperator(ApiframeOperator):
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        return CheckedPartial(partial, kwargs)
+        return CheckedPartial(partial, {"model": DEFAULT_MODEL, **kwargs})
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_apiframe.api.errors import UnreadableFileError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.hooks.storage import read_image
+from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.submission.idempotency import SubmissionRecord
 
 if TYPE_CHECKING:

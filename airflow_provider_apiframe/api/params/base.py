@@ -139,12 +139,17 @@ class ModelParams(Arguments):
         return self.as_dict()
 
     @property
-    def paths(self) -> list[str]:
-        """The reference images that are files, each once: they are uploaded before a submit."""
+    def reference_images(self) -> list[str]:
+        """Paths and URLs of the reference images, each once."""
         images: list[str] = []
         for value in (getattr(self, name) for name in self.image_fields):
             images += [value] if isinstance(value, str) else value or []
-        return [image for image in dict.fromkeys(images) if not is_url(image)]
+        return list(dict.fromkeys(images))
+
+    @property
+    def paths(self) -> list[str]:
+        """The reference images that are files: they are uploaded before a submit."""
+        return [image for image in self.reference_images if not is_url(image)]
 
     def replacing(self, images: Mapping[str, str]) -> Self:
         """Return these parameters with other texts for some of the reference images."""

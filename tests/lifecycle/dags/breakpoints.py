@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
@@ -68,12 +67,13 @@ def _breakable_send(self: ApiframeClient, call: Any) -> Any:
 ApiframeClient._send = _breakable_send  # type: ignore[method-assign]
 
 
-_move = LocalFileSystem.mv
+_replace = os.replace
 
 
-def _breakable_move(self: LocalFileSystem, *arguments: Any, **options: Any) -> None:
-    reach("saving")  # the image lies beside its place, under its temporary name
-    _move(self, *arguments, **options)
+def _breakable_replace(source: Any, target: Any) -> None:
+    if str(source).startswith(f"{os.environ['AIRFLOW_HOME']}/saved/"):
+        reach("saving")  # the image lies beside its place, under its temporary name
+    _replace(source, target)
 
 
-LocalFileSystem.mv = _breakable_move
+os.replace = _breakable_replace

@@ -21,7 +21,6 @@ from task_lives import Task, event_of
 
 from airflow_provider_apiframe.api import download
 from airflow_provider_apiframe.api.client import ApiframeClient
-from airflow_provider_apiframe.delivery import object_store
 from airflow_provider_apiframe.delivery.provenance import read_mark
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
@@ -305,15 +304,11 @@ def test_one_image_that_fails_does_not_keep_the_others(several, task, folder, co
 def test_a_store_that_fails_in_the_middle_keeps_what_was_there(task, folder, monkeypatch):
     save_to = f"{folder}/latest.png"
     first = task(save_to=save_to).run()
-    put = object_store.put
 
-    def fail(local, target, content_type):
-        monkeypatch.setattr(
-            target.fs, "mv", lambda *_: (_ for _ in ()).throw(OSError("connection lost"))
-        )
-        put(local, target, content_type)
+    def fail(source, target):
+        raise OSError("connection lost")
 
-    monkeypatch.setattr("airflow_provider_apiframe.delivery.storage.put", fail)
+    monkeypatch.setattr("airflow_provider_apiframe.hooks.object_store.os.replace", fail)
     with pytest.raises(ImageNotSavedError, match="connection lost"):
         task(save_to=save_to, run_id="another", prompt="another").run()
     assert files_in(folder) == ["latest.png"]

@@ -11,6 +11,7 @@ from airflow_provider_apiframe.api.errors import ApiframeError, UnreadableFileEr
 from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.params.references import path_text
 from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.hooks.object_store import storage_path
 from airflow_provider_apiframe.version_compat import has_file_system
 
 # What a second look cannot mend. What else a storage library raises is taken for a network or a
@@ -60,15 +61,13 @@ def _opened(path: str, conn_id: str | None) -> Iterator[IO[bytes]]:
 def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]:
     """Return the file system that *path* is on, and what it calls the path."""
     # Where DAGs are parsed, nobody needs them.
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from fsspec.core import url_to_fs
 
     if not has_file_system(scheme):  # Airflow has none of its own, with connections
         fs, key = url_to_fs(path)
         return fs, key
-    names_connection = "@" in path.partition("://")[2].partition("/")[0]
-    storage_path = ObjectStoragePath(path, conn_id=None if names_connection else conn_id)
-    return storage_path.fs, storage_path.path
+    found = storage_path(path, conn_id)
+    return found.fs, found.path
 
 
 @contextmanager
