@@ -117,6 +117,6 @@ def connect(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def connected(sandbox: Sandbox, connect) -> Sandbox:
-    """The sandbox, with ``apiframe_default`` pointing at it; polls need not keep their distance."""
-    connect(password=sandbox.api_key, host=sandbox.url, extra={"requests_per_minute": 5000})
+    """The sandbox, with ``apiframe_default`` pointing at it."""
+    connect(password=sandbox.api_key, host=sandbox.url)
     return sandbox
