@@ -161,8 +161,8 @@ class Deployment:
         """
         log = (self._logs / "scheduler---skip-serve-logs.log").read_text()
         said = (
-            rf" {run_id} \[queued\] .*finished with state success, but the task instance's state "
-            "attribute is queued"
+            rf" {run_id} \[\w+\] .*finished with state success, but the task instance's state "
+            "attribute is (?:queued|running)"
         )
         return len(re.findall(said, log))
 
