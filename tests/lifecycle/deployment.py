@@ -26,6 +26,7 @@ from cryptography.fernet import Fernet
 from waiting import wait_until
 
 HERE = Path(__file__).parent
+START_SECONDS = 300  # on a machine that does much else; else it takes 20
 PARALLELISM = 16
 
 
@@ -90,9 +91,11 @@ class Deployment:
             self._start("api-server", "--workers", "1", "--apps", app, "--port", str(port))
         self._start("dag-processor")
         self.scheduler = self._start("scheduler", "--skip-serve-logs")
-        wait_until(self._reachable, "the API servers respond", 120, every=0.5)
+        wait_until(self._reachable, "the API servers respond", START_SECONDS, every=0.5)
         self.start_triggerer()
-        wait_until(self._dags_loaded, f"the DAGs are read; see {self._logs}", 120, every=0.5)
+        wait_until(
+            self._dags_loaded, f"the DAGs are read; see {self._logs}", START_SECONDS, every=0.5
+        )
 
     def _reachable(self) -> bool:
         with suppress(requests.ConnectionError):
