@@ -115,7 +115,10 @@ class Deployment:
         before = self._triggerer_jobs()
         pid = self._start("triggerer", "--skip-serve-logs")
         (job,) = wait_until(
-            lambda: self._triggerer_jobs() - before, "the triggerer is at work", 60, every=0.3
+            lambda: self._triggerer_jobs() - before,
+            "the triggerer is at work",
+            START_SECONDS,
+            every=0.3,
         )
         self.triggerers[job] = pid
         return job
