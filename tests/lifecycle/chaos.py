@@ -23,7 +23,7 @@ CONNECTION = "chaos"
 MODES = ("sync", "deferrable")
 RUNS_AT_A_TIME = 2
 SECONDS_PER_FAULT = 12  # the loop gives up when it takes longer than this
-MOST_QUEUED = 10  # scripted faults; those for the list wait until somebody reads it
+MOST_QUEUED = 6  # odd responses of a route; those for the list wait until somebody reads it
 RESULT_DELAY = 3.0  # seconds; well below what the provider gives a COMPLETED job without images
 
 ODD_RESPONSES: dict[str, dict[str, Any]] = {
@@ -57,6 +57,7 @@ class Chaos:
         self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed, credits=10**6)
         self._ledger = Ledger(self.sandbox)
         self._done: Counter[str] = Counter()
+        self._odd_queued: Counter[str] = Counter()  # by route, ever
         self.runs: list[str] = []
 
     def __enter__(self) -> Chaos:
@@ -103,7 +104,7 @@ class Chaos:
             [self._drop, self._gateway, self._unavailable, self._limit, self._no_capacity]
             + 2 * [self._kill_worker]
             + [self._kill_triggerer, self._outage]
-            + 4 * [self._odd_response]
+            + 8 * [self._odd_response]
             + [self._late_results, self._hidden_list, self._first_status]
         )
 
@@ -135,9 +136,11 @@ class Chaos:
 
     def _odd_response(self) -> None:
         route, name = self._rngs.choice(["job", "jobs"]), self._rngs.choice([*ODD_RESPONSES])
-        times = self._rngs.choice([1, 1, 2])
-        if self.sandbox.faults.queued < MOST_QUEUED:
+        times = self._rngs.choice([1, 2, 3])
+        met = sum(entry.route == route for entry in self._ledger.faults)
+        if self._odd_queued[route] - met < MOST_QUEUED:
             self.sandbox.faults.next(route, times=times, **ODD_RESPONSES[name])
+            self._odd_queued[route] += times
 
     def _late_results(self) -> None:
         self._until_seen("job without its result", result_delay=RESULT_DELAY)
@@ -155,7 +158,7 @@ class Chaos:
         seen = self._ledger.seen[kind]
         self.sandbox.configure(**options)
         self._pause(RESULT_DELAY)
-        self._pause(5.0, lambda: self._ledger.seen[kind] > seen)
+        self._pause(2.0, lambda: self._ledger.seen[kind] > seen)
         self.sandbox.configure(**{name: before[name] for name in options})
 
     def _no_capacity(self) -> None:
