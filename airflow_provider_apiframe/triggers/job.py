@@ -32,6 +32,21 @@ WATCHER = "airflow_provider_apiframe.polling.watcher"
 REPORT_SECONDS = 30.0
 """How often the task's log says how its job is."""
 
+MIN_DEFERRAL_SECONDS = 10.0
+"""How long a task stays deferred at least.
+
+The scheduler hears late that the process which deferred the task is gone. If the task is queued
+again by then, or runs, Airflow 3.1 to 3.3 takes that for the task's own end and fails the try:
+"finished with state success, but the task instance's state attribute is queued"
+(``process_executor_events`` in Airflow's scheduler_job_runner.py).
+
+Mostly it hears within 2 s. But a process that is not quite gone when its connections close is
+looked at again only after ``[workers] min_heartbeat_interval``, 5 s; on a busy machine that is one
+in six, and a rare one meets it twice. So it is two of these intervals. The turns of the triggerer
+and of the scheduler come on top before the task is queued.
+docs/decisions/8-a-deferral-lasts-ten-seconds.md has the figures.
+"""
+
 
 class ApiframeJobTrigger(BaseTrigger):
     """Fires once: when the job is finished, the deadline has passed, or waiting broke.
@@ -49,6 +64,8 @@ class ApiframeJobTrigger(BaseTrigger):
     :param reused: whether an earlier try of the task submitted the job; passed on to the event.
     :param prompt: what the job was submitted with, where it is known; passed on with the job, for
         the list of jobs leaves it out.
+    :param not_before: seconds since the epoch; the event is held back until then, see
+        MIN_DEFERRAL_SECONDS.
     """
 
     def __init__(
@@ -59,6 +76,7 @@ class ApiframeJobTrigger(BaseTrigger):
         poll_interval: float,
         reused: bool = False,
         prompt: str | None = None,
+        not_before: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
@@ -67,13 +85,23 @@ class ApiframeJobTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.reused = reused
         self.prompt = prompt
+        self.not_before = not_before
 
     @classmethod
     def of(
         cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None
     ) -> ApiframeJobTrigger:
-        """Return the trigger that does *wait* on the triggerer."""
-        return cls(wait.job_id, apiframe_conn_id, wait.deadline, wait.poll_interval, reused, prompt)
+        """Return the trigger that does *wait* on the triggerer, for a task that defers now."""
+        not_before = time.time() + MIN_DEFERRAL_SECONDS
+        return cls(
+            wait.job_id,
+            apiframe_conn_id,
+            wait.deadline,
+            wait.poll_interval,
+            reused,
+            prompt,
+            not_before,
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments for the trigger's row."""
@@ -87,25 +115,31 @@ class ApiframeJobTrigger(BaseTrigger):
             arguments["reused"] = True
         if self.prompt is not None:
             arguments["prompt"] = self.prompt
+        if self.not_before:
+            arguments["not_before"] = self.not_before
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and yield the one event."""
+        payload = await self._payload()
+        if self.trigger_id is not None:  # on a triggerer; `dag.test()` has no scheduler to wait for
+            await sleep(max(0.0, self.not_before - time.time()))
+        yield TriggerEvent(payload)
+
+    async def _payload(self) -> dict[str, Any]:
         try:
             job = await self._terminal_job()
         except JobTimeoutError as error:
             message = f"{error} {collect_hint(self.job_id)}"
-            yield TriggerEvent({"status": "timeout", "message": message})
+            return {"status": "timeout", "message": message}
         except Exception as error:
             # A trigger that crashes would leave the task without the job's id.
             self.log.exception("Waiting for job %s broke", self.job_id)
             reason = without_keys(f"{type(error).__name__}: {error}").rstrip(".")
             hint = still_running_hint(self.job_id)
             message = f"Waiting on the triggerer broke: {reason}. {hint}"
-            yield TriggerEvent({"status": "error", "message": message})
-        else:
-            document = job.model_dump(mode="json")
-            yield TriggerEvent({"status": "finished", "job": document, "reused": self.reused})
+            return {"status": "error", "message": message}
+        return {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
 
     async def _terminal_job(self) -> Job:
         # DAG files import this module, and the watcher's takes longer to load than an event loop

@@ -1,4 +1,7 @@
-"""Faults drawn by chance, thrown at runs of mapped tasks until enough of them took effect."""
+"""Faults drawn by chance, thrown at runs of mapped tasks until enough of them took effect.
+
+They meet the submit, the wait, and the tries that reconnect.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,35 @@ from collections.abc import Callable
 from typing import Any
 
 from deployment import Deployment, free_port
-from ledger import Ledger
+from ledger import Entry, Ledger
 from stage import FINISHED
 from waiting import wait_until
 
+from airflow_provider_apiframe.api.body import MAX_BODY_BYTES
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
 CONNECTION = "chaos"
 MODES = ("sync", "deferrable")
 RUNS_AT_A_TIME = 2
 SECONDS_PER_FAULT = 12  # the loop gives up when it takes longer than this
+MOST_QUEUED = 6  # odd responses of a route; those for the list wait until somebody reads it
+RESULT_DELAY = 3.0  # seconds; well below what the provider gives a COMPLETED job without images
+
+ODD_RESPONSES: dict[str, dict[str, Any]] = {
+    "401": {"status": 401, "body": {"error": "Invalid API key"}},
+    "403, JSON": {"status": 403, "body": {"error": "API key is inactive"}},
+    "403, HTML": {"status": 403, "body": "<html>error code: 1010</html>"},
+    "404": {"status": 404, "body": {"error": "Job not found"}},
+    "302": {"status": 302, "headers": {"Location": "https://elsewhere.invalid/"}},
+    "400": {"status": 400, "body": {"error": "Bad Request"}},
+    "409": {"status": 409, "body": {"error": "Conflict"}},
+    "421": {"status": 421, "body": {"error": "Misdirected Request"}},
+    "425": {"status": 425, "body": {"error": "Too Early"}},
+    "unreadable body": {"status": 200, "body": "<html>Please wait ..."},
+    "oversized body": {"status": 200, "body": "[" + " " * MAX_BODY_BYTES + "]"},
+    "deeply nested body": {"status": 200, "body": "[" * 100_000 + "]" * 100_000},
+}
+"""What nobody should answer to GET /v2/jobs/{id} and GET /v2/jobs, by name."""
 
 
 class Chaos:
@@ -32,9 +54,10 @@ class Chaos:
     def __init__(self, airflow: Deployment, seed: int) -> None:
         self._airflow = airflow
         self._rngs = random.Random(seed)
-        self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed)
+        self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed, credits=10**6)
         self._ledger = Ledger(self.sandbox)
         self._done: Counter[str] = Counter()
+        self._odd_queued: Counter[str] = Counter()  # by route, ever
         self.runs: list[str] = []
 
     def __enter__(self) -> Chaos:
@@ -49,11 +72,11 @@ class Chaos:
 
     @property
     def injected(self) -> Counter[str]:
-        met = Counter(_kind(fault) for fault in self._ledger.faults)
+        met = Counter(_kind(entry) for entry in self._ledger.faults)
         refused = Counter(
             {"no capacity": sum(job.ending == "FAILED" for job in self.sandbox.state.jobs)}
         )
-        return met + refused + self._done
+        return met + refused + self._ledger.seen + self._done
 
     def rage(self, faults: int) -> None:
         """Throw faults at runs until *faults* took effect; then let the runs finish."""
@@ -81,6 +104,8 @@ class Chaos:
             [self._drop, self._gateway, self._unavailable, self._limit, self._no_capacity]
             + 2 * [self._kill_worker]
             + [self._kill_triggerer, self._outage]
+            + 8 * [self._odd_response]
+            + [self._late_results, self._hidden_list, self._first_status]
         )
 
     def _start_run(self) -> None:
@@ -108,6 +133,33 @@ class Chaos:
         self.sandbox.faults.next(
             self._rngs.choice(["generate", "job"]), retry_after=self._rngs.choice([1, 2])
         )
+
+    def _odd_response(self) -> None:
+        route, name = self._rngs.choice(["job", "jobs"]), self._rngs.choice([*ODD_RESPONSES])
+        times = self._rngs.choice([1, 2, 3])
+        met = sum(entry.route == route for entry in self._ledger.faults)
+        if self._odd_queued[route] - met < MOST_QUEUED:
+            self.sandbox.faults.next(route, times=times, **ODD_RESPONSES[name])
+            self._odd_queued[route] += times
+
+    def _late_results(self) -> None:
+        self._until_seen("job without its result", result_delay=RESULT_DELAY)
+
+    def _hidden_list(self) -> None:
+        self._until_seen("job hidden from the list", hide_from_list=True)
+
+    def _first_status(self) -> None:
+        """Answer repeated submits with the status of the first response."""
+        self._until_seen("replay with the first status", replay_status="original")
+
+    def _until_seen(self, kind: str, **options: Any) -> None:
+        """Change settings of the sandbox for some seconds, and more until somebody has seen it."""
+        before = self.sandbox.faults.settings.document()
+        seen = self._ledger.seen[kind]
+        self.sandbox.configure(**options)
+        self._pause(RESULT_DELAY)
+        self._pause(2.0, lambda: self._ledger.seen[kind] > seen)
+        self.sandbox.configure(**{name: before[name] for name in options})
 
     def _no_capacity(self) -> None:
         created = self.sandbox.state.jobs_created
@@ -141,7 +193,14 @@ class Chaos:
         wait_until(lambda: time.monotonic() > end or over(), "a pause is over")
 
 
-def _kind(fault: Any) -> str:
+def _kind(entry: Entry) -> str:
+    fault = entry.fault
+    assert fault is not None
     if fault.drop:
         return "response dropped"
-    return "504 after acceptance" if fault.applied else f"{fault.status}"
+    if fault.applied:
+        return "504 after acceptance"
+    for name, odd in ODD_RESPONSES.items():
+        if (fault.status, fault.body) == (odd["status"], odd.get("body")):
+            return f"{name}, reading {'a job' if entry.route == 'job' else 'the list'}"
+    return f"{fault.status}"

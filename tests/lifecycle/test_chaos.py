@@ -29,7 +29,7 @@ def test_a_storm_of_faults_costs_nothing_twice(
         try:
             chaos.rage(FAULTS)
         finally:
-            lines += [f"{kind:<22} {count:>5}" for kind, count in sorted(chaos.injected.items())]
+            lines += [f"{kind:<36} {count:>5}" for kind, count in sorted(chaos.injected.items())]
 
         tasks, state = chaos.tasks, chaos.sandbox.state
         ended_badly = [task for task in tasks if task["state"] != "success"]

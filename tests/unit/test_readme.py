@@ -1,8 +1,10 @@
-"""The README's tables say the ranges that the models check."""
+"""The README's tables say the ranges that the models check, and its tasks survive a lost try."""
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from airflow_provider_apiframe.api.settings import ClientOptions
 from airflow_provider_apiframe.api.validation import fields_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+TASK = re.compile(r"(FluxGenerateOperator|ApiframeJobSensor)(\.partial)?$")
 
 if not README.is_file():
     pytest.skip("the README is not there", allow_module_level=True)
@@ -47,3 +50,32 @@ def test_the_readme_has_a_row_with_the_default_of_each_option_of_the_connection(
     default = fields_of(ClientOptions)[name]["default"]
     shown = str(default).lower() if isinstance(default, bool) else f"{default:.15g}"
     assert row_of(name).split("|")[-2].strip(" `") == shown
+
+
+def task_calls() -> list[tuple[str, ast.Call]]:
+    """The calls that make a task of this provider, in the documents and the examples."""
+    documents = [README, *README.parent.glob("docs/*.md")]
+    found = [
+        (f"{path.name}, a snippet", ast.parse(textwrap.dedent(snippet)))
+        for path in documents
+        for snippet in re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+    ]
+    examples = sorted(README.parent.glob("example_dags/*.py"))
+    found += [(path.name, ast.parse(path.read_text())) for path in examples]
+    calls = [
+        (name, node)
+        for name, tree in found
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    ]
+    return [(name, call) for name, call in calls if TASK.match(ast.unparse(call.func))]
+
+
+def test_every_task_that_the_documents_and_examples_show_has_retries():
+    calls = task_calls()
+    assert len(calls) > 6
+    assert not [
+        f"{name}: {ast.unparse(call)}"
+        for name, call in calls
+        if "retries" not in {keyword.arg for keyword in call.keywords}
+    ]

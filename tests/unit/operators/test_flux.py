@@ -24,7 +24,11 @@ from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.polling import schedule
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, JobWaitError
+from airflow_provider_apiframe.triggers.job import (
+    MIN_DEFERRAL_SECONDS,
+    ApiframeJobTrigger,
+    JobWaitError,
+)
 
 
 def operator(**arguments) -> FluxGenerateOperator:
@@ -324,10 +328,13 @@ def test_deferrable_it_defers_with_an_absolute_deadline_and_no_secret(connected,
     before = datetime.datetime.now().timestamp()
     with pytest.raises(TaskDeferred) as deferred:
         op.execute({"ti": ti})
+    after = datetime.datetime.now().timestamp()
     trigger = deferred.value.trigger
     assert isinstance(trigger, ApiframeJobTrigger)
     _, arguments = trigger.serialize()
-    assert before + 60 <= arguments.pop("deadline") <= datetime.datetime.now().timestamp() + 60
+    assert before + 60 <= arguments.pop("deadline") <= after + 60
+    not_before = arguments.pop("not_before")
+    assert before <= not_before - MIN_DEFERRAL_SECONDS <= after
     assert arguments == {
         "job_id": ti.xcoms["job_id"],
         "apiframe_conn_id": "apiframe_default",

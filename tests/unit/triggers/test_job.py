@@ -11,9 +11,15 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
+from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.polling.watcher import JobWatcher
 from airflow_provider_apiframe.triggers import job as job_module
-from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event, was_reused
+from airflow_provider_apiframe.triggers.job import (
+    MIN_DEFERRAL_SECONDS,
+    ApiframeJobTrigger,
+    job_from_event,
+    was_reused,
+)
 
 
 def events_of(trigger: ApiframeJobTrigger) -> list[TriggerEvent]:
@@ -244,3 +250,66 @@ def test_that_an_earlier_try_submitted_the_job_is_passed_on(connected, job_id):
     (event,) = events_of(trigger(job_id))
     assert not was_reused(event.payload)
     assert not was_reused(None)
+
+
+# The event is held back until the scheduler has heard that the process which deferred is gone
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """What the trigger slept away, which takes no time."""
+    real, slept = asyncio.sleep, []
+
+    def sleep(seconds: float):
+        slept.append(seconds)
+        return real(0)
+
+    monkeypatch.setattr(job_module, "sleep", sleep)
+    return slept
+
+
+def deferred(job_id: str, seconds: float = 30) -> ApiframeJobTrigger:
+    """The trigger of a task that defers now, as a triggerer has it."""
+    wait = Wait.starting_now(job_id, timeout=seconds, poll_interval=0.05)
+    _, arguments = ApiframeJobTrigger.of(wait, "apiframe_default").serialize()
+    assert json.loads(json.dumps(arguments)) == airflow_round_trip(arguments) == arguments
+    created = ApiframeJobTrigger(**arguments)
+    created.trigger_id = 1
+    return created
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(30, "finished"), (0.05, "timeout")], ids=["finished", "timed out"]
+)
+def test_a_wait_that_ends_soon_fires_once_the_scheduler_knows_of_the_deferral(
+    connected, pauses, seconds, status
+):
+    connected.configure(latency=0 if status == "finished" else 60)
+    since = time.time()
+    waiting = deferred(ApiframeHook().generate_image(prompt="a poster").job_id, seconds)
+    (event,) = events_of(waiting)
+    assert event.payload["status"] == status
+    assert since + MIN_DEFERRAL_SECONDS <= waiting.not_before <= time.time() + MIN_DEFERRAL_SECONDS
+    assert pauses == [pytest.approx(waiting.not_before - time.time(), abs=1)]
+
+
+def test_a_job_that_takes_longer_is_not_held_back(connected, job_id, pauses):
+    waiting = deferred(job_id)
+    waiting.not_before = time.time() - 1
+    (event,) = events_of(waiting)
+    assert event.payload["status"] == "finished"
+    assert pauses == [0]
+
+
+def test_a_restarted_triggerer_does_not_hold_the_event_back_anew(job_id):
+    first = deferred(job_id)
+    _, arguments = first.serialize()
+    assert ApiframeJobTrigger(**arguments).not_before == first.not_before
+
+
+def test_outside_of_a_triggerer_nothing_is_held_back(connected, job_id, pauses):
+    waiting = deferred(job_id)
+    waiting.trigger_id = None  # as in `dag.test()`, which has no scheduler
+    (event,) = events_of(waiting)
+    assert event.payload["status"] == "finished"
+    assert pauses == []
