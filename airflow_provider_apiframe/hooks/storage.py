@@ -67,7 +67,9 @@ def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]
         fs, key = url_to_fs(path)
         return fs, key
     names_connection = "@" in path.partition("://")[2].partition("/")[0]
-    storage_path = ObjectStoragePath(path, conn_id=None if names_connection else conn_id)
+    # Airflow 3.0 takes even a None for more than what the path names.
+    given = {} if names_connection or conn_id is None else {"conn_id": conn_id}
+    storage_path = ObjectStoragePath(path, **given)
     return storage_path.fs, storage_path.path
 
 
