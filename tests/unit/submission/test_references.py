@@ -22,6 +22,7 @@ from task_lives import KILLS, Killed, Store, Task
 
 from airflow_provider_apiframe.api.errors import JobFailedError, UnreadableFileError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.hooks import uploads
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.sandbox.server import Sandbox
 from airflow_provider_apiframe.submission import earlier_jobs
@@ -457,11 +458,13 @@ def test_the_record_holds_hashes_in_place_of_paths(mug, connected):
 @pytest.fixture
 def s3() -> Iterator[Any]:
     """Storage by the scheme s3, which only the connection ``brand_s3`` opens."""
-    airflow_io = pytest.importorskip("airflow.sdk.io")
-    from airflow_provider_apiframe.hooks import uploads
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach
 
     memory = fsspec.filesystem("memory", skip_instance_cache=True)
-    airflow_io.attach("s3", conn_id="brand_s3", fs=memory)
+    attach("s3", conn_id="brand_s3", fs=memory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uploads, "has_file_system", lambda scheme: scheme == "s3")
         yield memory
@@ -474,8 +477,6 @@ def s3() -> Iterator[Any]:
 def test_a_storage_path_is_read_with_the_connection_it_names_or_else_the_given_one(
     path, conn_id, s3
 ):
-    from airflow_provider_apiframe.hooks.uploads import read_image
-
     with s3.open("/brand/a.png", "wb") as file:
         file.write(picture("red"))
-    assert read_image(path, conn_id).content == picture("red")
+    assert uploads.read_image(path, conn_id).content == picture("red")
