@@ -383,8 +383,12 @@ def test_xmp_with_a_text_of_a_million_lines_is_read_in_no_time():
 
 
 def test_xmp_that_fills_its_jpeg_segment_is_left_as_it_is(caplog):
-    assert attempt(with_xmp("jpeg rgb", xmp(after=" " * 64_000))) is not None
-    assert attempt(with_xmp("jpeg rgb", xmp(after=" " * 65_000))) is None
+    added = len(xmp_of(marked(with_xmp("jpeg rgb", xmp())))) - len(xmp())
+    name = b"http://ns.adobe.com/xap/1.0/\0"
+    room = 65_535 - 2 - len(name) - len(xmp()) - added
+    full = marked(with_xmp("jpeg rgb", xmp(after=" " * room)))
+    assert found(full) == FoundMark(JOB, 2, intact=True)
+    assert attempt(with_xmp("jpeg rgb", xmp(after=" " * (room + 1)))) is None
     assert "leaves no room for the mark" in caplog.text
 
 
