@@ -1,26 +1,30 @@
-"""A campaign: every product for every channel, one mapped task per image, then one task that
-collects what was made.
+"""A campaign: every product for every channel, saved under readable names, in the sizes that the
+web shop wants, with a manifest and a contact sheet beside them.
 
 Trigger it with other products and channels, and it makes other images. One that Apiframe refuses
-does not lose the others: the last task fetches those that were made into a folder of the run, named
-by product and channel, and writes ``manifest.json`` beside them: which prompt made which file, from
-which job, for how many credits, and what was refused.
+does not lose the others: the last task writes down what was made and what was not. ``output`` may
+be a bucket (``s3://brand-assets/campaigns/``); a local folder, as here, is for one machine.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import re
-from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
 
-from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+from airflow_provider_apiframe.operators.variants import image_variants
 
 log = logging.getLogger(__name__)
+
+VARIANTS: dict[str, Any] = {
+    "web": {"size": "1200x1200", "fit": "contain", "format": "webp", "quality": 85},
+    "thumbnail": {"size": "320x320", "format": "jpg"},
+}
 
 
 def campaign(params: dict[str, Any]) -> list[dict[str, str]]:
@@ -35,6 +39,24 @@ def campaign(params: dict[str, Any]) -> list[dict[str, str]]:
         for product in params["products"]
         for channel, ratio in params["channels"].items()
     ]
+
+
+def contact_sheet(headline: str, images: list[dict[str, Any]]) -> str:
+    """A page that shows all thumbnails; its links are relative, so it may lie in a bucket."""
+    cells = "\n".join(
+        '<figure><a href="{file}"><img src="{thumbnail}" alt="{prompt}"></a>'
+        "<figcaption>{name}</figcaption></figure>".format(
+            **{key: html.escape(str(image[key]), quote=True) for key in ("file", "prompt", "name")},
+            thumbnail=html.escape(image["variants"].get("thumbnail", image["file"]), quote=True),
+        )
+        for image in images
+    )
+    style = "body{font:16px sans-serif;margin:2em}figure{display:inline-block;margin:1em}"
+    title = html.escape(headline)
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{style}</style>"
+        f"<h1>{title}</h1>\n{cells}\n"
+    )
 
 
 with DAG(
@@ -71,14 +93,16 @@ with DAG(
             description="The end of every prompt",
             type="string",
         ),
-        "output_dir": Param(
-            "/tmp/apiframe-marketing-assets",
-            title="Output folder",
-            description="On the worker; each run gets a folder in it",
+        "output": Param(
+            "/tmp/apiframe-marketing-assets/",
+            title="Where everything is saved",
+            description="A folder, such as s3://brand-assets/campaigns/; each run gets one in it. "
+            "A local one is seen by all tasks only where they run on one machine",
             type="string",
-            minLength=1,
+            pattern="/$",
         ),
     },
+    default_args={"retries": 3},  # they cost nothing: a retry finds the job again
     tags=["example", "apiframe"],
     doc_md=__doc__,
 ):
@@ -94,44 +118,53 @@ with DAG(
                     "output_format": "png",
                     "steps": 30,
                 },
+                "save_to": f"{params['output']}{{run_id}}/{image['name']}.{{ext}}",
             }
             for image in campaign(params)
         ]
 
-    images = FluxGenerateOperator.partial(
-        task_id="images", poll_interval=1.0, retries=3
-    ).expand_kwargs(plan())
+    images = FluxGenerateOperator.partial(task_id="images", poll_interval=1.0).expand_kwargs(plan())
 
-    @task(trigger_rule="all_done", retries=3)
-    def collect(images: list[dict[str, Any]], params: dict[str, Any], run_id: str) -> str:
-        """Fetch what was made and write the manifest; return the manifest's path."""
-        folder = Path(params["output_dir"], re.sub(r"[^\w.-]", "_", run_id))
+    # Of each image that was made; one that was refused must not stop the others.
+    variants = image_variants(images.output, VARIANTS, trigger_rule="all_done")
+
+    @task(trigger_rule="all_done")
+    def collect(
+        images: list[dict[str, Any]], variants: list[dict[str, str]], params: dict[str, Any]
+    ) -> str:
+        """Write the manifest and the contact sheet; return where the manifest is."""
         made = {image["prompt"]: image for image in images}
-        hook = ApiframeHook()
+        resized = {uri for each in variants for uri in each.values()}
         manifest: dict[str, list[Any]] = {"images": [], "refused": []}
         for wanted in campaign(params):
             image = made.get(wanted["prompt"])
             if image is None:
                 manifest["refused"].append(wanted["name"])
                 continue
-            file = hook.download(image["image_urls"][0], folder / f"{wanted['name']}.png")
+            (saved,) = image["images"]
+            stem = saved["uri"].rpartition(".")[0]
             manifest["images"].append(
                 {
-                    "file": file.path.name,
-                    "bytes": file.bytes,
-                    "sha256": file.sha256,
-                    "url": image["image_urls"][0],
-                    "prompt": image["prompt"],
-                    "job_id": image["job_id"],
-                    "credit_cost": image["credit_cost"],
+                    "name": wanted["name"],
+                    "file": saved["uri"].rpartition("/")[2],
+                    "variants": {
+                        name: uri.rpartition("/")[2]
+                        for name in VARIANTS
+                        for uri in resized
+                        if uri.startswith(f"{stem}-{name}.")
+                    },
+                    **{key: saved[key] for key in ("uri", "width", "height", "bytes", "sha256")},
+                    **{key: image[key] for key in ("prompt", "model", "job_id", "credit_cost")},
                 }
             )
         if manifest["refused"]:
             log.warning("Not made, see the logs of their tasks: %s", ", ".join(manifest["refused"]))
         if not manifest["images"]:
             raise RuntimeError("No image was made")
-        path = folder / "manifest.json"
-        path.write_text(json.dumps(manifest, indent=2))
-        return str(path)
+        folder = ObjectStoragePath(manifest["images"][0]["uri"].rpartition("/")[0])
+        page = contact_sheet(params["headline"], manifest["images"])
+        (folder / "contact-sheet.html").write_text(page)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+        return str(folder / "manifest.json")
 
-    collect(images.output)
+    collect(images.output, variants)

@@ -36,6 +36,11 @@ class Run:
 
     dag_id: str
     run_id: str
+    file: Path
+
+    def task_of(self, dag_id: str, task_id: str) -> Any:
+        """Return a task of a DAG in the same file."""
+        return dag_bag(self.file).dags[dag_id].get_task(task_id)
 
     def states(self, task_id: str) -> list[str]:
         return [str(ti.state) for ti in self._instances(task_id)]
@@ -77,14 +82,19 @@ class Run:
 def run_dag() -> Callable[..., Run]:
     """Run one of the examples, or a DAG given as source code, to its end."""
 
-    def run_dag(dag_id: str, source: str | None = None, conf: dict[str, Any] | None = None) -> Run:
-        file = HOME / "dags" / f"{dag_id}.py"
+    def run_dag(
+        dag_id: str,
+        source: str | None = None,
+        conf: dict[str, Any] | None = None,
+        stem: str | None = None,
+    ) -> Run:
+        file = HOME / "dags" / f"{stem or dag_id}.py"
         if source is not None:
             file.write_text(textwrap.dedent(source))
         dags = dag_bag(file)
         assert not dags.import_errors, dags.import_errors
         run = dags.dags[dag_id].test(run_conf=conf)
-        return Run(dag_id, run.run_id)
+        return Run(dag_id, run.run_id, file)
 
     return run_dag
 

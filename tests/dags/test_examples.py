@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from PIL import Image
 
 
 def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_dag):
@@ -42,17 +44,17 @@ def test_a_job_is_submitted_then_collected_and_used(connected, run_dag):
     ]
 
 
-def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them_all(
+def test_a_campaign_makes_every_product_for_every_channel_and_writes_down_what_it_made(
     connected, run_dag, tmp_path
 ):
     campaign = {
-        "headline": "NEW IN",
+        "headline": "NEW <IN>",
         "products": ["mug", "cap"],
         "channels": {"story": "9:16", "feed": "1:1"},
-        "output_dir": str(tmp_path),
+        "output": f"{tmp_path}/",
     }
     run = run_dag("example_marketing_assets", conf=campaign)
-    assert run.states("images") == ["success"] * 4
+    assert run.states("images") == run.states("image_variants") == ["success"] * 4
     assert connected.state.jobs_paid == 4
     assert [label[:16] for label in run.labels("images")] == [
         "Mug for the stor",
@@ -63,32 +65,69 @@ def test_a_campaign_makes_every_product_for_every_channel_and_one_task_gets_them
     (folder,) = tmp_path.iterdir()  # of the run
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["refused"] == []
-    assert [entry["file"] for entry in manifest["images"]] == [
-        "mug-story.png",
-        "mug-feed.png",
-        "cap-story.png",
-        "cap-feed.png",
-    ]
+    names = ["mug-story", "mug-feed", "cap-story", "cap-feed"]
+    assert [entry["name"] for entry in manifest["images"]] == names
     job_ids = {entry["job_id"] for entry in manifest["images"]}
     assert job_ids == {job.id for job in connected.state.jobs}
     for entry in manifest["images"]:
         content = (folder / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-        assert '"NEW IN"' in entry["prompt"]
+        assert b"trainedAlgorithmicMedia" in content
+        assert '"NEW <IN>"' in entry["prompt"]
+        with Image.open(folder / entry["variants"]["thumbnail"]) as thumbnail:
+            assert (thumbnail.size, thumbnail.format) == ((320, 320), "JPEG")
+        web = (folder / entry["variants"]["web"]).read_bytes()
+        assert web[8:12] == b"WEBP"
+        assert b"trainedAlgorithmicMedia" in web
+    page = (folder / "contact-sheet.html").read_text()
+    assert page.count("<img") == 4
+    assert "NEW &lt;IN&gt;" in page
+    assert "<IN>" not in page
+    files = {file.name for file in folder.iterdir()}
+    variants = {f"{name}-{variant}" for name in names for variant in ("web.webp", "thumbnail.jpg")}
+    assert files == {f"{name}.png" for name in names} | variants | {
+        "manifest.json",
+        "contact-sheet.html",
+    }
 
 
 def test_one_refused_image_does_not_lose_the_others(connected, run_dag, tmp_path):
     campaign = {
         "products": ["mug", "cap [fail: NSFW content]"],
         "channels": {"feed": "1:1"},
-        "output_dir": str(tmp_path),
+        "output": f"{tmp_path}/",
     }
     run = run_dag("example_marketing_assets", conf=campaign)
     assert run.states("images") == ["success", "failed"]
     assert run.states("collect") == ["success"]
     manifest = json.loads(next(tmp_path.glob("*/manifest.json")).read_text())
     assert [entry["file"] for entry in manifest["images"]] == ["mug-feed.png"]
+    assert {*manifest["images"][0]["variants"]} == {"web", "thumbnail"}
     assert manifest["refused"] == ["cap-fail-nsfw-content-feed"]
+
+
+def test_a_product_photo_is_put_into_scenes(connected, run_dag, tmp_path):
+    run = run_dag("example_image_editing", conf={"output": f"{tmp_path}/"})
+    assert run.states("scenes") == ["success"] * 3
+    (folder,) = tmp_path.iterdir()
+    assert run.xcom("publish") == [f"file://{folder}/scene-{number}.png" for number in range(3)]
+    scenes = [job for job in connected.state.jobs if "The same product" in job.input["prompt"]]
+    assert len(scenes) == 3
+    assert all(len(job.input["fluxParams"]["input_images"]) == 1 for job in scenes)
+    assert connected.state.jobs_paid == 4
+
+
+def test_a_dag_that_waits_for_posters_finds_them_by_their_events(connected, run_dag, tmp_path):
+    run = run_dag(
+        "example_new_poster", stem="example_on_new_asset", conf={"output": f"{tmp_path}/"}
+    )
+    (image,) = run.xcom("poster")["images"]
+    extra = {"uri": image["uri"], "seed": "11"}
+    look = run.task_of("example_on_new_asset", "look")
+    events = {"apiframe-posters": [SimpleNamespace(extra=extra)]}
+    assert look.python_callable(triggering_asset_events=events) == [
+        {**extra, "bytes": image["bytes"]}
+    ]
 
 
 @pytest.mark.parametrize("ratio", ["9x16", "0:1", "", 1])
