@@ -38,6 +38,7 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 DAG_ID = "example_marketing_assets"
 
 SANDBOX_LATENCY = 0.8  # seconds per image; Flux itself takes about 15
+MARK = b"digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for made by AI
 ACCEPTED = re.compile(r"Apiframe accepted job \S+")
 DELIVERED = re.compile(r"Job \S+ made \S+ for (\S+) credits")
 
@@ -66,21 +67,29 @@ def main() -> int:
         print(f"\nThe DAG run failed. Airflow's log: {LOG}", file=sys.stderr)
         return code
     (manifest,) = OUTPUT.glob("*/manifest.json")
-    # The folder is this run's alone.
-    for file in [*manifest.parent.iterdir()]:
-        file.replace(OUTPUT / file.name)
-    manifest.parent.rmdir()
-    images = json.loads((OUTPUT / "manifest.json").read_text())["images"]
-    sheet = contact_sheet(images)
+    images = json.loads(manifest.read_text())["images"]
+    sheet = contact_sheet(manifest.parent, images)
     credits = sum(image["credit_cost"] or 0 for image in images)
-    print(f"\n{len(images)} images in {time.monotonic() - started:.0f} s for {credits} credits:")
+    print(f"\n{len(images)} images in {time.monotonic() - started:.0f} s for {credits} credits, in")
+    print(f"{manifest.parent.relative_to(ROOT)}/:")
     for image in images:
-        print(f"  {OUTPUT.name}/{image['file']}  {image['bytes'] / 1024:.0f} KB")
+        for name in (image["file"], *image["variants"].values()):
+            print(f"  {description(manifest.parent / name)}")
     print(
-        f"\nLook at {sheet.relative_to(ROOT)} "
-        f"(manifest: {OUTPUT.name}/manifest.json, log: {OUTPUT.name}/{LOG.name})"
+        f"\nLook at {sheet.relative_to(ROOT)}, or open "
+        f"{(manifest.parent / 'contact-sheet.html').relative_to(ROOT)} "
+        f"(log: {OUTPUT.name}/{LOG.name})"
     )
     return 0
+
+
+def description(path: Path) -> str:
+    """Return name, format, size and mark of an image, read from the file itself."""
+    with Image.open(path) as image:
+        mark = "marked as made by AI" if MARK in path.read_bytes() else "NOT MARKED"
+        size = f"{image.width} x {image.height}"
+        kilobytes = path.stat().st_size / 1024
+        return f"{path.name:<40} {image.format:<5} {size:>11} {kilobytes:6.0f} KB  {mark}"
 
 
 @contextlib.contextmanager
@@ -126,7 +135,7 @@ def airflow_environment(settings: ClientSettings) -> dict[str, str]:
 
 def run_dag(environment: dict[str, str], log: TextIO, started: float) -> int:
     """Run the DAG, print a line for each step of each image; return the exit code."""
-    conf = json.dumps({"output_dir": str(OUTPUT)})
+    conf = json.dumps({"output": f"{OUTPUT}/"})
     command = [*AIRFLOW, "dags", "test", DAG_ID, "--conf", conf]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -149,7 +158,7 @@ def say(started: float, text: str) -> None:
     print(f"  {time.monotonic() - started:5.1f} s  {text}", flush=True)
 
 
-def contact_sheet(images: list[dict[str, str]]) -> Path:
+def contact_sheet(folder: Path, images: list[dict[str, str]]) -> Path:
     """Put all images on one sheet, with their prompts below."""
     cell, caption, gap, columns = 360, 54, 16, min(3, len(images))
     rows = -(-len(images) // columns)
@@ -160,7 +169,7 @@ def contact_sheet(images: list[dict[str, str]]) -> Path:
     for index, image in enumerate(images):
         left = gap + index % columns * (cell + gap)
         top = gap + index // columns * (cell + caption + gap)
-        with Image.open(OUTPUT / image["file"]) as file:
+        with Image.open(folder / image["file"]) as file:
             file.thumbnail((cell, cell))
             sheet.paste(
                 file.convert("RGB"),
