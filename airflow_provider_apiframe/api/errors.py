@@ -16,6 +16,8 @@
     ├── ConnectionFailedError    no response: network, TLS, timeout                 (transient)
     ├── UnexpectedResponseError  a response, but not what the API promises          (or transient)
     ├── DownloadError            an image could not be fetched                      (or transient)
+    ├── BrokenImageError         an image file is not built as its format wants
+    ├── SigningError             an image could not be signed                       (or transient)
     └── JobError                 the job itself; keeps the job id
         ├── JobFailedError       FAILED, refunded: see job_failures.py              (or transient)
         ├── JobCancelledError    CANCELLED                                          (transient)
@@ -221,6 +223,21 @@ class DownloadError(ApiframeError):
 
     def __init__(self, message: str, *, transient: bool, status_code: int | None = None) -> None:
         super().__init__(message, status_code=status_code)
+        self.transient = transient
+
+
+class BrokenImageError(ApiframeError):
+    """An image file is cut short, or not built as its format wants."""
+
+
+class SigningError(ApiframeError):
+    """Content credentials could not be put into an image. The image itself is whole.
+
+    ``transient`` is set per instance: a timestamp server may come back, a missing package does not.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
         self.transient = transient
 
 
