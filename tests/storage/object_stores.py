@@ -1,4 +1,4 @@
-"""Object stores on loopback, each a process of its own: SeaweedFS speaks S3, fake-gcs-server GCS."""
+"""Object stores on loopback, each its own process: SeaweedFS for S3, fake-gcs-server for GCS."""
 
 from __future__ import annotations
 
