@@ -6,14 +6,16 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
+from airflow_provider_apiframe.api.validation import RuleError
+from airflow_provider_apiframe.delivery.naming import SaveTo
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 
 _FLAG: dict[str, Any] = {"noun": "True or False"}
@@ -38,6 +40,23 @@ class TaskArguments(GenerateRequest):
     wait_for_completion: bool = Field(True, strict=True, json_schema_extra=_FLAG)
     deferrable: bool = Field(True, strict=True, json_schema_extra=_FLAG)
     regenerate_on_clear: bool = Field(True, strict=True, json_schema_extra=_FLAG)
+    save_to: str | None = None
+    save_conn_id: str | None = Field(
+        None, pattern=r"\S", json_schema_extra={"noun": "the id of an Airflow connection"}
+    )
+    provenance: Literal["iptc", "c2pa"] | None = None
+
+    @field_validator("save_to", mode="before")
+    @classmethod
+    def _check_save_to(cls, save_to: Any, info: ValidationInfo) -> Any:
+        if save_to is not None:
+            SaveTo.parse(save_to)
+            if info.data.get("wait_for_completion") is False:
+                raise RuleError(
+                    "nothing is there to save with wait_for_completion=False; give save_to to the "
+                    "ApiframeJobSensor that collects the job"
+                )
+        return save_to
 
 
 # No template fields: nothing would render them.
@@ -49,6 +68,7 @@ _NEVER_TEMPLATED = {
     "wait_for_completion",
     "deferrable",
     "regenerate_on_clear",
+    "provenance",
 }
 
 
@@ -139,6 +159,7 @@ class CheckedPartial:
     def expand(self, **mapped: Any) -> Any:
         """Map over *mapped*, as Airflow does, after a check of each literal."""
         shared = {name: value for name, value in self._shared.items() if name not in mapped}
+        _check_that_no_file_is_shared(shared)
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
                 check_literals(**shared, **{name: value})
@@ -146,7 +167,19 @@ class CheckedPartial:
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
         """Map over the mappings in *kwargs*, as Airflow does, after a check of each literal."""
+        _check_that_no_file_is_shared(self._shared)
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
                 check_literals(**{**self._shared, **item})
         return self._partial.expand_kwargs(kwargs, **options)
+
+
+def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:
+    save_to = shared.get("save_to")
+    if save_to is None or is_templated(save_to) or SaveTo.parse(save_to).tells_mapped_tasks_apart:
+        return
+    with errors_of_the_dag_file(shared.get("task_id")):
+        raise InvalidRequestError(
+            f"save_to={save_to!r}: all mapped tasks would write this one file; name a folder, or "
+            "put {map_index} or {job_id} into it"
+        )

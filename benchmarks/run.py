@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # in place of this folder, so that its modules are those of the package
 
-from benchmarks import imports, request_rate, waiting, worker_seconds  # noqa: E402
+from benchmarks import imports, request_rate, saving, waiting, worker_seconds  # noqa: E402
 from benchmarks.processes import allow_many_files  # noqa: E402
 from benchmarks.tables import between_markers  # noqa: E402
 
@@ -82,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
         help="seconds in which requests are counted",
     )
     flags.add_argument(
+        "--images", type=int, default=50, metavar="N", help="images that are saved at once"
+    )
+    flags.add_argument(
         "--quick", action="store_true", help="a small run that only shows that all works; no page"
     )
     flags.add_argument(
@@ -117,13 +120,8 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and report; return the exit status."""
     chosen = parser().parse_args(arguments)
     if chosen.quick:
-        chosen.sizes, chosen.mixed, chosen.latency, chosen.starts, chosen.minute = (
-            [5],
-            0,
-            1.0,
-            1,
-            4.0,
-        )
+        chosen.sizes, chosen.mixed, chosen.images = [5], 0, 2
+        chosen.latency, chosen.starts, chosen.minute = 1.0, 1, 4.0
     page: Path | None = None if chosen.quick or not chosen.page.exists() else chosen.page
     if page:
         between_markers(
@@ -142,6 +140,7 @@ def main(arguments: Sequence[str]) -> int:
             ),
             "Requests a minute": partial(request_rate.report, chosen.sizes, chosen.minute),
             "Import time": partial(imports.report, chosen.starts),
+            "Saving images": partial(saving.report, chosen.images),
             "Worker seconds": partial(worker_seconds.report, chosen.latency, chosen.starts),
         }
 

@@ -103,6 +103,7 @@ class ApiframeClient:
             timeout=settings.timeout,
             max_retries=settings.max_retries,
             verify=settings.verify,
+            max_bytes=settings.max_image_bytes,
             sleep=self._sleep,
         )
 

@@ -34,10 +34,7 @@ from airflow_provider_apiframe.api.image_format import (
     is_complete,
 )
 from airflow_provider_apiframe.api.retries import retry_backoff
-from airflow_provider_apiframe.api.settings import is_loopback
-
-MAX_BYTES = 100 * 1024 * 1024
-"""Size cap. A 4 MP image has about 12 MB as PNG; what has more than 100 MB is no image of ours."""
+from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, is_loopback
 
 MAX_SECONDS = 600.0
 """Time cap of one attempt: 100 MB at 170 kB/s."""
@@ -69,7 +66,7 @@ def download(
     timeout: float = 60.0,
     max_retries: int = 4,
     verify: bool | str = True,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int = MAX_IMAGE_BYTES,
     max_seconds: float = MAX_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DownloadedImage:
@@ -135,6 +132,12 @@ def _copy(
     """Copy the image into *file*; return its SHA-256, size, content type and extension."""
     shown = _without_secrets(url)
     digest, size, head, tail = hashlib.sha256(), 0, b"", b""
+    promised = response.headers.get("Content-Length", "")
+    # Not read to find out: what says so much is no image of ours.
+    if promised.isdigit() and int(promised) > max_bytes:
+        raise DownloadError(
+            f"{shown} announces {promised} bytes, more than {max_bytes}", transient=False
+        )
     for piece in response.iter_content(PIECE_BYTES):
         size += len(piece)
         if size > max_bytes:
@@ -145,7 +148,6 @@ def _copy(
         tail = (tail + piece)[-TAIL_BYTES:]
         digest.update(piece)
         file.write(piece)
-    promised = response.headers.get("Content-Length", "")
     if promised.isdigit() and "Content-Encoding" not in response.headers and int(promised) != size:
         raise DownloadError(f"{shown} gave {size} of {promised} bytes", transient=True)
     kind = image_type(head)

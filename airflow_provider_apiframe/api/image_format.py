@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 HEAD_BYTES = 12
 """How many bytes tell the format."""
 
@@ -35,3 +38,14 @@ def is_complete(content_type: str, head: bytes, tail: bytes, size: int) -> bool:
     if content_type == "image/jpeg":
         return _JPEG_END in tail
     return size >= 8 + int.from_bytes(head[4:8], "little")  # RIFF says how long it is
+
+
+def complete_image_type(path: Path) -> str | None:
+    """Return the content type of a local image; None for what is no image, or not whole."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(-min(size, TAIL_BYTES), os.SEEK_END)
+        tail = file.read()
+    kind = image_type(head)
+    return kind[0] if kind and is_complete(kind[0], head, tail, size) else None

@@ -19,6 +19,9 @@ from airflow_provider_apiframe.api.validation import (
 )
 
 DEFAULT_BASE_URL = "https://api.apiframe.ai"
+MAX_IMAGE_BYTES = 100 * 1024 * 1024
+"""A 4 MP image has about 12 MB as PNG; what has more than 100 MB is no image of ours."""
+
 DEFAULT_NAME = "the Apiframe client"
 
 # The older API v1: other paths, other keys. A v2 key sent there is answered with 400.
@@ -58,6 +61,12 @@ class ClientOptions(FrozenModel):
         title="Requests per minute",
         description="how many requests each process may make per minute to wait for jobs (the API "
         "allows 500 for everything)",
+    )
+    max_image_bytes: int = Field(
+        MAX_IMAGE_BYTES,
+        ge=1,
+        title="Largest image (bytes)",
+        description="how many bytes an image may have that is downloaded",
     )
     allow_http: bool = Field(
         False,

@@ -1,6 +1,7 @@
 """A finished job becomes the task's result: the one way for operators and sensors.
 
-Whatever is to happen to the images once they exist (storing them, marking them) happens here.
+Whatever happens to the images once they exist (storing and marking them, telling Airflow of them)
+happens here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+from airflow_provider_apiframe.delivery.storage import ImageStorage
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +24,23 @@ def deliver(
     reused: bool = False,
     max_credits: float | None = None,
     counted_before: bool = False,
+    storage: ImageStorage | None = None,
 ) -> ImageJobResult:
     """Return the XCom value of a finished job, and count what it cost.
 
     :param prompt: as in :func:`build_result`, and so are *model* and *reused*.
     :param max_credits: what the image was allowed to cost.
     :param counted_before: whether the same task delivered this image before.
+    :param storage: where the images are saved; None hands on the vendor's links only.
     :raises JobFailedError, JobCancelledError: it ended without an image.
     :raises UnexpectedResponseError: COMPLETED without a recognisable link.
+    :raises ImageNotSavedError, ImagesExpiredError: as :meth:`.ImageStorage.save`.
     """
     job.raise_for_status()
-    if job.expired:
+    if job.expired and storage is None:
         log.warning("The images of job %s have expired; their links may be dead", job.id)
     log.info("Job %s made %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
+    images = storage.save(job, model) if storage else None
+    # Only now: the next try of a task that could not save would count it again.
     report_credits(job, max_credits, counted_before=counted_before)
-    return build_result(job, prompt=prompt, model=model, reused=reused)
+    return build_result(job, prompt=prompt, model=model, reused=reused, images=images)

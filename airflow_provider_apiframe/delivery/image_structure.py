@@ -243,3 +243,13 @@ def image_size(path: Path) -> Size | None:
         except BrokenImageError:
             return None
     return size if size and min(size) > 0 else None
+
+
+def has_credentials(path: Path) -> bool:
+    """Return whether a local image carries content credentials (C2PA).
+
+    :raises BrokenImageError: it is no PNG, JPEG or WebP, or is cut short.
+    """
+    with path.open("rb") as file:
+        image = read_structure(file)
+        return any(map(image.is_credentials, image.pieces()))

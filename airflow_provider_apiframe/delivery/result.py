@@ -8,7 +8,11 @@ from airflow_provider_apiframe.api.models import Job
 
 
 class ImageResult(TypedDict):
-    """One image. All but ``url`` are filled when the image was stored: None here."""
+    """One image. All but ``url`` say what was stored, and are None without ``save_to``.
+
+    ``url`` is the vendor's link, which dies; ``uri`` is where the image was saved. ``bytes`` and
+    ``sha256`` (hex) are of the stored file, ``width`` and ``height`` in pixels.
+    """
 
     url: str
     uri: str | None
@@ -40,7 +44,12 @@ class ImageJobResult(TypedDict):
 
 
 def build_result(
-    job: Job, *, prompt: str | None = None, model: str | None = None, reused: bool = False
+    job: Job,
+    *,
+    prompt: str | None = None,
+    model: str | None = None,
+    reused: bool = False,
+    images: list[ImageResult] | None = None,
 ) -> ImageJobResult:
     """Return the XCom value of a job, finished or not.
 
@@ -48,6 +57,7 @@ def build_result(
         that gives another text each time has given one again when a task resumes.
     :param model: the model that was asked for, in case the response does not name it.
     :param reused: whether an earlier try had submitted the job.
+    :param images: what was stored; None where nothing was.
     """
     return ImageJobResult(
         job_id=job.id,
@@ -55,20 +65,15 @@ def build_result(
         status=job.status,
         prompt=job.prompt or prompt,
         image_urls=job.image_urls,
-        images=[
-            ImageResult(
-                url=url,
-                uri=None,
-                content_type=None,
-                bytes=None,
-                width=None,
-                height=None,
-                sha256=None,
-            )
-            for url in job.image_urls
-        ],
+        images=images or [_not_stored(url) for url in job.image_urls],
         credit_cost=job.credit_cost,
         created_at=job.created_at,
         completed_at=job.completed_at,
         reused=reused,
+    )
+
+
+def _not_stored(url: str) -> ImageResult:
+    return ImageResult(
+        url=url, uri=None, content_type=None, bytes=None, width=None, height=None, sha256=None
     )

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from airflow_provider_apiframe import __version__
 from airflow_provider_apiframe.api.body import within
 from airflow_provider_apiframe.api.errors import SigningError
-from airflow_provider_apiframe.delivery.image_structure import read_structure
+from airflow_provider_apiframe.delivery.image_structure import has_credentials, read_structure
 from airflow_provider_apiframe.delivery.provenance import Mark, written_whole
 from airflow_provider_apiframe.delivery.signing_certificate import SigningCertificate
 from airflow_provider_apiframe.delivery.xmp import TRAINED_ALGORITHMIC_MEDIA
@@ -56,14 +56,12 @@ def sign_c2pa(source: Path, target: Path, certificate: SigningCertificate, mark:
         where the timestamp server or the disk may be the reason.
     :raises BrokenImageError: *source* is no PNG, JPEG or WebP, or is cut short.
     """
-    library = _load_library()
+    library = load_library()
+    if has_credentials(source):
+        log.info("Image %d of job %s keeps its own content credentials", mark.image, mark.job_id)
+        return False
     with source.open("rb") as file:
         image = read_structure(file)
-        if any(map(image.is_credentials, image.pieces())):
-            log.info(
-                "Image %d of job %s keeps its own content credentials", mark.image, mark.job_id
-            )
-            return False
         with written_whole(target) as signed:
             try:
                 within(
@@ -80,7 +78,11 @@ def sign_c2pa(source: Path, target: Path, certificate: SigningCertificate, mark:
     return True
 
 
-def _load_library() -> ModuleType:
+def load_library() -> ModuleType:
+    """Return the signing library.
+
+    :raises SigningError: it is not installed, or cannot be loaded.
+    """
     try:
         import c2pa
     except (ImportError, RuntimeError, OSError) as error:  # it may be there without its binary

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
+from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
@@ -51,13 +55,26 @@ class ApiframeOperator(BaseOperator):
     :param max_credits: credits the image may cost, > 0; default: no limit. Checked before anything
         is submitted, against the most that the vendor's catalogue says the model may cost, and that
         against the team's balance.
+    :param save_to: where the images are saved before their links die: a storage URL of a folder
+        that ends with "/" ("s3://bucket/{{ ds }}/", "file:///data/images/", or an absolute local
+        path), where each image goes to ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.
+        {ext}``; or with a file name ("s3://bucket/{run_id}/poster.png"), to which the second image
+        of a job adds ``-2``. ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``,
+        ``{job_id}``, ``{n}`` (number of the image, from 1), ``{ext}`` and ``{ds}`` can be used in
+        it. Default: the images stay with the vendor. Templated.
+    :param save_conn_id: id of the Airflow connection with the storage's credentials. Default: the
+        one in the URL ("s3://conn_id@bucket/"), or what the filesystem finds by itself. Templated.
+    :param provenance: what saved images say of themselves: "iptc" (default) adds the
+        machine-readable mark of AI images (IPTC DigitalSourceType) without touching the pixels,
+        "c2pa" also signs them with the certificate in the connection ``c2pa_default``; None leaves
+        the bytes as they are.
     :param webhook_url: http(s) URL that Apiframe calls when the job ends, besides this task's own
         waiting. Templated.
     :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and
         failed.
     """
 
-    template_fields: Sequence[str] = ("webhook_url", "apiframe_conn_id")
+    template_fields: Sequence[str] = ("save_to", "save_conn_id", "webhook_url", "apiframe_conn_id")
     ui_color = "#efe4fb"
     prompt: str | None = None
     model: str | None = None
@@ -73,6 +90,9 @@ class ApiframeOperator(BaseOperator):
         timeout: float = 600.0,
         regenerate_on_clear: bool = True,
         max_credits: float | None = None,
+        save_to: str | None = None,
+        save_conn_id: str | None = None,
+        provenance: Provenance | None = "iptc",
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
         **kwargs: Any,
@@ -87,6 +107,9 @@ class ApiframeOperator(BaseOperator):
             timeout=timeout,
             regenerate_on_clear=regenerate_on_clear,
             max_credits=max_credits,
+            save_to=save_to,
+            save_conn_id=save_conn_id,
+            provenance=provenance,
             webhook_url=webhook_url,
             webhook_events=webhook_events,
         )
@@ -97,6 +120,9 @@ class ApiframeOperator(BaseOperator):
         self.timeout = float(timeout)
         self.regenerate_on_clear = regenerate_on_clear
         self.max_credits = None if max_credits is None else float(max_credits)
+        self.save_to = save_to
+        self.save_conn_id = save_conn_id
+        self.provenance = provenance
         self.webhook_url = webhook_url
         self.webhook_events = webhook_events
 
@@ -113,6 +139,8 @@ class ApiframeOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with fail_without_retry():
             request = self._request()
+            if storage := self._storage(context):
+                storage.check(request.output_format)
             if self.deferrable and self.wait_for_completion:
                 self._warn_of_a_connection_that_only_the_worker_sees()
             job, reused = self._submission(context).submit(request)
@@ -183,6 +211,15 @@ class ApiframeOperator(BaseOperator):
             run_started=getattr(context.get("dag_run"), "start_date", None),
         )
 
+    def _storage(self, context: Context) -> ImageStorage | None:
+        return ImageStorage.of(
+            context,
+            self.hook,
+            self.save_to,
+            conn_id=self.save_conn_id,
+            provenance=self.provenance,
+        )
+
     def _deliver(self, job: Job, context: Context, *, reused: bool) -> ImageJobResult:
         cleared = was_cleared(context.get("ti"), self.retries or 0)
         result = deliver(
@@ -193,5 +230,11 @@ class ApiframeOperator(BaseOperator):
             max_credits=self.max_credits,
             # A task that keeps its image when it is cleared counted it the first time.
             counted_before=reused and cleared and not self.regenerate_on_clear,
+            storage=self._storage(context),
         )
+        seed, inputs = None, []
+        with suppress(InvalidRequestError):  # rendered anew, and the image is paid
+            params = self._request().flux_params
+            seed, inputs = params.seed, params.input_images or []
+        report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
         return push_multiple_outputs(result, self, context)

@@ -19,11 +19,17 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_apiframe.api.errors import ApiframeError, UnexpectedResponseError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import check_job_id
+from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
 from airflow_provider_apiframe.delivery.result import ImageJobResult
+from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.literals import errors_of_the_dag_file, is_templated
+from airflow_provider_apiframe.literals import (
+    check_literals,
+    errors_of_the_dag_file,
+    is_templated,
+)
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.triggers.job import (
     ApiframeJobTrigger,
@@ -51,15 +57,19 @@ class ApiframeJobSensor(BaseSensorOperator):
         ``[operators] default_deferrable``.
     :param poke_interval: seconds between two pokes, default 5.
     :param timeout: seconds until the sensor gives up, default 600. The job goes on.
+    :param save_to: where the images are saved, as in
+        :class:`~airflow_provider_apiframe.operators.base.ApiframeOperator`, and so are
+        *save_conn_id* and *provenance*. Templated, but *provenance*.
     :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
         is an XCom of its own as well.
+    :raises ApiframeError: what a retry may mend: an image could not be saved.
     :raises AirflowFailException: the job FAILED or was CANCELLED, is unknown, or the connection or
         key cannot be used.
     :raises AirflowSensorTimeout: not finished in time; with ``soft_fail=True`` the task is skipped
         instead.
     """
 
-    template_fields: Sequence[str] = ("job_id", "apiframe_conn_id")
+    template_fields: Sequence[str] = ("job_id", "save_to", "save_conn_id", "apiframe_conn_id")
     ui_color = "#efe4fb"
 
     def __init__(
@@ -70,6 +80,9 @@ class ApiframeJobSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 5.0,
         timeout: float = 600.0,
+        save_to: str | None = None,
+        save_conn_id: str | None = None,
+        provenance: Provenance | None = "iptc",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -78,9 +91,18 @@ class ApiframeJobSensor(BaseSensorOperator):
         if not is_templated(job_id):
             with errors_of_the_dag_file(self.task_id):
                 check_job_id(job_id)
+        check_literals(
+            task_id=self.task_id,
+            save_to=save_to,
+            save_conn_id=save_conn_id,
+            provenance=provenance,
+        )
         self.job_id = job_id
         self.apiframe_conn_id = apiframe_conn_id
         self.deferrable = deferrable
+        self.save_to = save_to
+        self.save_conn_id = save_conn_id
+        self.provenance = provenance
 
     @cached_property
     def hook(self) -> ApiframeHook:
@@ -94,7 +116,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         with self._skip_if_soft():
             job = self._poll()
             if job and job.is_terminal:
-                return push_multiple_outputs(self._deliver(job), self, context)
+                return push_multiple_outputs(self._deliver(job, context), self, context)
             wait = Wait.starting_now(
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
@@ -106,7 +128,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         """Poll the job once."""
         job = self._poll()
         if job and job.is_terminal:
-            return PokeReturnValue(is_done=True, xcom_value=self._deliver(job))
+            return PokeReturnValue(is_done=True, xcom_value=self._deliver(job, context))
         return PokeReturnValue(is_done=False)
 
     def execute_complete(
@@ -120,7 +142,7 @@ class ApiframeJobSensor(BaseSensorOperator):
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None
                 raise
-            return push_multiple_outputs(self._deliver(job), self, context)
+            return push_multiple_outputs(self._deliver(job, context), self, context)
 
     def _poll(self) -> Job | None:
         """Return the job as it is now, None where an outage hides it. One request."""
@@ -139,10 +161,23 @@ class ApiframeJobSensor(BaseSensorOperator):
         self.log.info("Job %s is %s", job.id, job.status)
         return job
 
-    def _deliver(self, job: Job) -> ImageJobResult:
+    def _deliver(self, job: Job, context: Context) -> ImageJobResult:
         # A retry of the sensor cannot mend a job that failed: only the task that submitted it can.
         with fail_without_retry(include_transient=True):
-            return deliver(job)
+            job.raise_for_status()
+        with fail_without_retry():
+            result = deliver(job, storage=self._storage(context))
+        report_saved_images(self, context, self.hook, result)
+        return result
+
+    def _storage(self, context: Context) -> ImageStorage | None:
+        return ImageStorage.of(
+            context,
+            self.hook,
+            self.save_to,
+            conn_id=self.save_conn_id,
+            provenance=self.provenance,
+        )
 
     @contextmanager
     def _skip_if_soft(self) -> Iterator[None]:

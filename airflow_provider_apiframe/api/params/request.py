@@ -135,6 +135,11 @@ class GenerateRequest(Arguments):
             raise RuleError("goes with webhook_url, which is not set")
         return events
 
+    @property
+    def output_format(self) -> str | None:
+        """The format that is asked for: "png", "jpg" or "webp"; None for the API's choice."""
+        return self.flux_params.output_format
+
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
 

@@ -311,8 +311,16 @@ def test_an_image_of_exactly_the_size_cap_is_taken(elsewhere, tmp_path):
     assert download(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG)).bytes == len(PNG)
 
 
+def test_a_link_that_announces_too_much_is_not_read(elsewhere, tmp_path):
+    elsewhere.responses = [(200, {"Content-Length": str(10 * 2**30)}, PNG)]
+    error = refusal(f"{elsewhere.url}/a.png", tmp_path)
+    assert str(error) == f"{elsewhere.url}/a.png announces {10 * 2**30} bytes, more than 104857600"
+    assert not error.transient
+    assert files_in(tmp_path) == {}
+
+
 def test_an_image_above_the_size_cap_is_stopped(elsewhere, tmp_path, attempts):
-    elsewhere.responses = [(200, {}, PNG)] * 2
+    elsewhere.responses = [(200, {"Content-Length": None}, PNG)] * 2
     error = refusal(f"{elsewhere.url}/a.png", tmp_path, max_bytes=len(PNG) - 1, max_retries=1)
     assert str(error) == f"{elsewhere.url}/a.png gives more than {len(PNG) - 1} bytes; stopped"
     assert (error.transient, attempts) == (False, [])

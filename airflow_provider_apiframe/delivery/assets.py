@@ -1,0 +1,67 @@
+"""Saved images as Airflow's assets: what a task's outlets and the lineage say of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_apiframe.delivery.result import ImageJobResult
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, Context
+
+
+def report_saved_images(
+    task: BaseOperator,
+    context: Context,
+    hook: BaseHook,
+    result: ImageJobResult,
+    *,
+    seed: int | None = None,
+    inputs: Iterable[str] = (),
+) -> None:
+    """Tell Airflow's assets and lineage which images a task saved.
+
+    The events of the task's outlets get an extra, one event per task whatever the number of images:
+    on Airflow 3.4 each event may start a run of its own. An ``AssetAlias`` among the outlets gets
+    the first image's own asset. The extra is flat and all text, as asset filters want it: ``uri``,
+    ``images`` (their number), ``job_id``, ``model``, ``seed``, ``prompt_sha256``, ``sha256`` and
+    ``credits``, as far as they are known. Nothing is told of images that were not saved.
+
+    :param seed: the one that was asked for.
+    :param inputs: URIs of the reference images.
+    """
+    # Not at the module's top: a DAG file that has no asset should not pay for the import.
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+    uris = [image["uri"] for image in result["images"] if image["uri"]]
+    if not uris:
+        return
+    extra: dict[str, Any] = _extra(result, seed)
+    for outlet in task.outlets or ():
+        if isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].add(Asset(uris[0]), extra=extra)
+        elif isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(extra)
+    collector: Any = get_hook_lineage_collector()
+    for uri in inputs:
+        collector.add_input_asset(context=hook, uri=uri)
+    for uri in uris:
+        collector.add_output_asset(context=hook, uri=uri)
+
+
+def _extra(result: ImageJobResult, seed: int | None) -> dict[str, Any]:
+    image, prompt = result["images"][0], result["prompt"]
+    known = {
+        "uri": image["uri"],
+        "images": len(result["images"]),
+        "job_id": result["job_id"],
+        "model": result["model"],
+        "seed": seed,
+        "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest() if prompt else None,
+        "sha256": image["sha256"],
+        "credits": result["credit_cost"],
+    }
+    return {name: str(value) for name, value in known.items() if value is not None}
