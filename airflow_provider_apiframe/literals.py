@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
+from airflow_provider_apiframe.api.params.references import is_path_object, path_text
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
 from airflow_provider_apiframe.api.validation import RuleError
 from airflow_provider_apiframe.delivery.naming import SaveTo
@@ -78,6 +79,8 @@ def is_templated(value: Any, *, depth: int = 0) -> bool:
 
     :param depth: how many levels of mappings and lists are looked into.
     """
+    if is_path_object(value):  # has a resolve() as well, which means something else
+        value = path_text(value)
     if isinstance(value, str):
         return any(mark in value for mark in ("{{", "{%", "{#"))
     if depth and isinstance(value, Mapping):

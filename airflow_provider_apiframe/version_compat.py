@@ -23,7 +23,17 @@ try:
 except ImportError:  # Airflow 2
     _sdk_version = ""
 
-__all__ = ["mask_secret", "push_multiple_outputs"]
+__all__ = ["has_file_system", "mask_secret", "push_multiple_outputs"]
+
+
+def has_file_system(scheme: str) -> bool:
+    """Return whether Airflow knows storage by this scheme, and which connection it takes."""
+    # Not above: it loads fsspec, which the parsing of DAGs does without.
+    try:
+        from airflow.sdk.io import has_fs
+    except ImportError:  # Airflow 2
+        from airflow.io import has_fs  # type: ignore[attr-defined, no-redef]
+    return bool(has_fs(scheme))
 
 
 def push_multiple_outputs(result: R, task: BaseOperator, context: Context) -> R:

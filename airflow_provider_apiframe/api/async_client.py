@@ -18,7 +18,15 @@ from airflow_provider_apiframe.api import endpoints
 from airflow_provider_apiframe.api.body import PIECE_BYTES, BodyError, BoundedBody
 from airflow_provider_apiframe.api.endpoints import Call, Endpoint
 from airflow_provider_apiframe.api.errors import ApiframeError
-from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.image_file import ImageFile
+from airflow_provider_apiframe.api.models import (
+    Account,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelInfo,
+    UploadedFile,
+)
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.responses import (
     Response,
@@ -109,6 +117,10 @@ class AsyncApiframeClient:
     async def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
         """Return the vendor's curated catalogue with price ranges."""
         return await self._run(endpoints.list_models(modality))
+
+    async def upload(self, file: ImageFile) -> UploadedFile:
+        """Host an image for an hour or two; free. ``ImageFile.read`` makes one of an open file."""
+        return await self._run(endpoints.upload(file))
 
     async def _run(self, endpoint: Endpoint[T], *, retry: bool = True) -> T:
         send = self._send_with_retries if retry else self._send

@@ -15,10 +15,18 @@ import urllib3
 
 from airflow_provider_apiframe.api import endpoints
 from airflow_provider_apiframe.api.body import PIECE_BYTES, BodyError, BoundedBody, within
-from airflow_provider_apiframe.api.download import DownloadedImage, download
+from airflow_provider_apiframe.api.download import DownloadedImage, content_sha256, download
 from airflow_provider_apiframe.api.endpoints import Call, Endpoint
 from airflow_provider_apiframe.api.errors import ApiframeError
-from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.image_file import ImageFile
+from airflow_provider_apiframe.api.models import (
+    Account,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelInfo,
+    UploadedFile,
+)
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.responses import (
     Response,
@@ -93,6 +101,22 @@ class ApiframeClient:
     def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
         """Return the vendor's curated catalogue with price ranges."""
         return self._run(endpoints.list_models(modality))
+
+    def upload(self, file: ImageFile) -> UploadedFile:
+        """Host an image for an hour or two; free. ``ImageFile.read`` makes one of an open file."""
+        return self._run(endpoints.upload(file))
+
+    def content_sha256(self, url: str, max_bytes: int) -> str:
+        """Return the SHA-256 of what is behind *url*; see :func:`.download.content_sha256`."""
+        settings = self.settings
+        return content_sha256(
+            url,
+            timeout=settings.timeout,
+            max_retries=settings.max_retries,
+            verify=settings.verify,
+            max_bytes=max_bytes,
+            sleep=self._sleep,
+        )
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
         """Fetch an image into *target*, a file or a folder; see :func:`.download.download`."""

@@ -16,8 +16,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -35,6 +36,8 @@ from airflow_provider_apiframe.api.image_format import (
 )
 from airflow_provider_apiframe.api.retries import retry_backoff
 from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, is_loopback
+
+T = TypeVar("T")
 
 MAX_SECONDS = 600.0
 """Time cap of one attempt: 100 MB at 170 kB/s."""
@@ -89,6 +92,31 @@ def download(
         whole. *target* is untouched: bytes go to a temporary file beside it, which is renamed when
         it is complete. (An attempt over *max_seconds* is left behind and may still finish, whole.)
     """
+    attempt = partial(_download_once, url, target, timeout, verify, max_bytes)
+    return _retrying(url, attempt, max_retries, max_seconds, sleep)
+
+
+def content_sha256(
+    url: str,
+    *,
+    timeout: float,
+    max_retries: int,
+    verify: bool | str,
+    max_bytes: int,
+    sleep: Callable[[float], None],
+) -> str:
+    """Return the SHA-256, in hex, of what is behind *url*; otherwise as :func:`download`."""
+    attempt = partial(_hash_once, url, timeout, verify, max_bytes)
+    return _retrying(url, attempt, max_retries, MAX_SECONDS, sleep)
+
+
+def _retrying(
+    url: str,
+    attempt: Callable[[], T],
+    max_retries: int,
+    max_seconds: float,
+    sleep: Callable[[float], None],
+) -> T:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
             lambda error: isinstance(error, DownloadError) and error.transient
@@ -99,18 +127,16 @@ def download(
         reraise=True,
     )
 
-    def attempt() -> DownloadedImage:
+    def in_time() -> T:
         try:
-            return within(
-                max_seconds, lambda: _download_once(url, target, timeout, verify, max_bytes)
-            )
+            return within(max_seconds, attempt)
         except TimeoutError:
             shown = _without_secrets(url)
             raise DownloadError(
                 f"{shown} was not there whole within {max_seconds:g} s", transient=True
             ) from None
 
-    return retrying(attempt)
+    return retrying(in_time)
 
 
 def _download_once(
@@ -124,6 +150,22 @@ def _download_once(
         file.flush()
         Path(file.name).replace(path)
     return DownloadedImage(path, content_type, size, digest)
+
+
+def _hash_once(url: str, timeout: float, verify: bool | str, max_bytes: int) -> str:
+    digest, size = hashlib.sha256(), 0
+    with _following(url, timeout, verify) as response:
+        for piece in response.iter_content(PIECE_BYTES):
+            size += len(piece)
+            _check_size(url, size, max_bytes)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _check_size(url: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        shown = _without_secrets(url)
+        raise DownloadError(f"{shown} gives more than {max_bytes} bytes; stopped", transient=False)
 
 
 def _copy(
@@ -140,10 +182,7 @@ def _copy(
         )
     for piece in response.iter_content(PIECE_BYTES):
         size += len(piece)
-        if size > max_bytes:
-            raise DownloadError(
-                f"{shown} gives more than {max_bytes} bytes; stopped", transient=False
-            )
+        _check_size(url, size, max_bytes)
         head = (head + piece)[:HEAD_BYTES]
         tail = (tail + piece)[-TAIL_BYTES:]
         digest.update(piece)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from airflow_provider_apiframe import __version__
 from airflow_provider_apiframe.api.body import ACCEPT_ENCODING
 from airflow_provider_apiframe.api.errors import ConflictError, InvalidRequestError
+from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.models import (
     Account,
     Job,
@@ -28,8 +29,9 @@ from airflow_provider_apiframe.api.models import (
     JobPage,
     ModelInfo,
     ModelList,
+    UploadedFile,
 )
-from airflow_provider_apiframe.api.params.flux import respell
+from airflow_provider_apiframe.api.params.flux import EITHER_SPELLING, respell
 from airflow_provider_apiframe.api.params.request import GenerateRequest, check_job_id
 from airflow_provider_apiframe.api.settings import ClientSettings
 
@@ -51,7 +53,8 @@ class Call(Generic[M]):
     """One request, and the model that its response should hold.
 
     :param model: what a 2xx response is read as.
-    :param body: JSON; its presence makes the request a POST.
+    :param body: JSON of a POST that costs credits when it is accepted.
+    :param file: what a POST uploads; it costs nothing, and a repeat makes another copy.
     :param idempotency_key: what makes sending a POST twice the same as sending it once.
     :param job_id: the job it asks for, if it does; every error of the call carries it.
     """
@@ -60,13 +63,14 @@ class Call(Generic[M]):
     model: type[M]
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    file: ImageFile | None = None
     idempotency_key: str | None = None
     job_id: str | None = None
 
     @property
     def method(self) -> str:
-        """GET, or POST with a body."""
-        return "GET" if self.body is None else "POST"
+        """GET, or POST with a body or a file."""
+        return "GET" if self.body is None and self.file is None else "POST"
 
     @property
     def target(self) -> str:
@@ -74,13 +78,20 @@ class Call(Generic[M]):
         return f"{self.method} {self.path}"
 
     @property
+    def costs_credits(self) -> bool:
+        """Whether something is paid when it is accepted."""
+        return self.body is not None
+
+    @property
     def idempotent(self) -> bool:
-        """Whether sending it twice does what sending it once does."""
-        return self.body is None or self.idempotency_key is not None
+        """Whether sending it twice costs no more than sending it once."""
+        return not self.costs_credits or self.idempotency_key is not None
 
     @property
     def content(self) -> bytes | None:
         """The bytes of the body."""
+        if self.file is not None:
+            return self.file.form()
         return None if self.body is None else json.dumps(self.body).encode()
 
     def url(self, settings: ClientSettings) -> str:
@@ -96,7 +107,9 @@ class Call(Generic[M]):
             "User-Agent": USER_AGENT,
             API_KEY_HEADER: settings.api_key,
         }
-        if self.body is not None:
+        if self.file is not None:
+            headers["Content-Type"] = self.file.form_type
+        elif self.body is not None:
             headers["Content-Type"] = "application/json"
         if self.idempotency_key is not None:
             headers[IDEMPOTENCY_HEADER] = self.idempotency_key
@@ -119,16 +132,22 @@ def generate(request: GenerateRequest, idempotency_key: str | None) -> Endpoint[
 
     :param idempotency_key: 1-255 ASCII characters; a repeat within 24 h returns the first job and
         costs nothing.
-    :raises InvalidRequestError: if the key is something else.
+    :raises InvalidRequestError: if the key is something else, or an input image is still a path.
     """
     if idempotency_key is not None:
         _check_idempotency_key(idempotency_key)
+    if request.paths:
+        raise InvalidRequestError(
+            f"input images must be uploaded first, see upload(): {', '.join(request.paths)}"
+        )
     body = request.to_payload()
     try:
         return (yield from _submit(body, idempotency_key))
     except (InvalidRequestError, ConflictError) as error:
         for other in _alternative_spellings(body, error, idempotency_key):
-            with suppress(InvalidRequestError, ConflictError):
+            # A conflict in the spelling that the API does take is what the caller must know: the
+            # key's job was made from another request.
+            with suppress(InvalidRequestError, type(error)):
                 return (yield from _submit(other, idempotency_key))
         raise
 
@@ -153,12 +172,11 @@ def _alternative_spellings(
     The idempotency key stays the same in all of them: a refused request created nothing, and a key
     makes one job.
     """
-    refused: list[list[str]] = []
+    refused: Iterable[Sequence[str]] = []
     if isinstance(error, ConflictError):
         # An earlier call may have made the key's job in the other spelling. Which of the two was
         # refused then is not known, so each is tried.
-        either = [["aspect_ratio", "resolution"], ["aspect_ratio"], ["resolution"]]
-        refused = either if idempotency_key else []
+        refused = EITHER_SPELLING if idempotency_key else []
     elif all(name.startswith("fluxParams.") for name in error.fields):
         refused = [[name.removeprefix("fluxParams.") for name in error.fields]]
     for names in refused:
@@ -169,6 +187,11 @@ def _alternative_spellings(
                 ", ".join(names),
             )
             yield {**body, "fluxParams": params}
+
+
+def upload(file: ImageFile) -> Endpoint[UploadedFile]:
+    """``POST /v2/uploads``: host a file for an hour or two, so that a request can name its URL."""
+    return _send(Call("/v2/uploads", UploadedFile, file=file))
 
 
 def get_job(job_id: str) -> Endpoint[Job]:

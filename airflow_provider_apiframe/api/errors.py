@@ -18,6 +18,7 @@
     ├── DownloadError            an image could not be fetched                      (or transient)
     ├── BrokenImageError         an image file is not built as its format wants
     ├── SigningError             an image could not be signed                       (or transient)
+    ├── UnreadableFileError      a file to upload could not be read                 (or transient)
     └── JobError                 the job itself; keeps the job id
         ├── JobFailedError       FAILED, refunded: see job_failures.py              (or transient)
         ├── JobCancelledError    CANCELLED                                          (transient)
@@ -234,6 +235,17 @@ class SigningError(ApiframeError):
     """Content credentials could not be put into an image. The image itself is whole.
 
     ``transient`` is set per instance: a timestamp server may come back, a missing package does not.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class UnreadableFileError(ApiframeError):
+    """A file that is to be uploaded could not be read. Nothing was submitted.
+
+    ``transient`` is set per instance: storage that is away is, a missing file is not.
     """
 
     def __init__(self, message: str, *, transient: bool) -> None:

@@ -52,6 +52,16 @@ FAILURES = (
         advice="It will be refused again: change the prompt or the input images.",
     ),
     FailureRule(
+        "unknown",
+        # Uploads live for an hour or two, so this may be one that waited too long for its job.
+        r"(image|file|url)\b.*\b(expired|(could ?n.t|could not|cannot|failed to) be "
+        r"(fetched|downloaded|accessed|loaded|retrieved))"
+        r"|(could not|cannot|failed to|unable to) (fetch|download|access|load|retrieve) "
+        r".*(image|file|url)",
+        transient=True,
+        advice="Submit it again; input images that are named by their URL must be reachable.",
+    ),
+    FailureRule(
         "invalid_request",
         rf"\b(invalid|unsupported) ([\w-]+ )?{_INPUT}"
         rf"|{_INPUT}\b.* (too (large|small|long|many)|not supported|must be|corrupt)"

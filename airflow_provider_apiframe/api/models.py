@@ -71,6 +71,21 @@ class JobAccepted(_Response):
     status: Annotated[_Status, BeforeValidator(lambda value: value or "QUEUED")] = "QUEUED"
 
 
+class UploadedFile(_Response):
+    """A file that Apiframe hosts for an hour or two (OpenAPI ``Upload``).
+
+    ``url`` may stand wherever a request takes an image. ``byte_size`` is in bytes, ``expires_at``
+    ISO 8601 text as received.
+    """
+
+    id: _Text = None
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
+    kind: _Text = None
+    content_type: _Text = None
+    byte_size: _Number = None
+    expires_at: _Text = None
+
+
 class Job(_Response):
     """One generation job (OpenAPI ``Job``).
 

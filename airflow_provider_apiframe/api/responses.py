@@ -228,7 +228,7 @@ def unexpected_response(
     job_id = content.get("jobId") or content.get("id")
     return UnexpectedResponseError(
         f"{call.target} returned {returned} unexpected response ({problem})."
-        f"{perhaps_paid if call.method == 'POST' else ''}{f' It was: {raw!r}' if response else ''}",
+        f"{perhaps_paid if call.costs_credits else ''}{f' It was: {raw!r}' if response else ''}",
         raw=raw,
         transient=call.idempotent,
         job_id=call.job_id or (job_id if isinstance(job_id, str) else None),

@@ -1,7 +1,8 @@
 """What a retry may repeat, and when: the same rules for both clients.
 
-Transient errors of an idempotent call are retried: a GET, or a POST with an idempotency key.
-Without a key a POST is retried only after 429, which says that nothing was accepted.
+Transient errors of an idempotent call are retried: a GET, an upload, or a submit with an
+idempotency key. Without a key a submit is retried only after 429, which says that nothing was
+accepted.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _attempts(call: Call[Any], state: tenacity.RetryCallState, settings: ClientS
             f"; a pause of {state.upcoming_sleep:.0f} s more would exceed the limit of "
             f"{MAX_RETRY_SECONDS:g} s"
         )
-    if call.method == "POST" and not isinstance(error, RateLimitedError):
+    if call.costs_credits and not isinstance(error, RateLimitedError):
         return (
             f"{text}. It may have been accepted and paid for all the same: the same idempotency "
             "key finds it, within 24 hours."

@@ -125,7 +125,8 @@ def _manifest(mark: Mark) -> dict[str, object]:
     }
     return {
         "claim_generator_info": [{"name": "airflow-provider-apiframe", "version": __version__}],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
+        # Created: the signer says it, and has not only heard it.
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}, "created": True}],
     }
 
 

@@ -70,7 +70,9 @@ class SigningCertificate(FrozenModel):
             # One problem, and without its input: that may be the key.
             problem = invalid.errors(include_url=False, include_input=False)[0]
             text = reason_of(type(self), problem)
-            if not isinstance(problem.get("ctx", {}).get("error"), RuleError):
+            if problem["loc"] == ("algorithm",):
+                text = f"algorithm={truncated_repr(values['algorithm'])} {text}"
+            elif not isinstance(problem.get("ctx", {}).get("error"), RuleError):
                 text = f"{problem['loc'][0]} {text}"
             raise ConfigurationError(f"{values.get('name', DEFAULT_NAME)}: {text}") from None
 
@@ -87,7 +89,7 @@ class SigningCertificate(FrozenModel):
             )
         label, pem = found[0]
         if "ENCRYPTED" in label:
-            raise RuleError("the private key is encrypted; openssl pkcs8 decrypts it")
+            raise RuleError("the private key is encrypted; openssl pkcs8 -in KEY.pem decrypts it")
         key = _load_key(pem)
         # In the one wrapping that the signing library reads.
         return key.private_bytes(

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's name for media that a generative AI made."""
-
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_XMP = "http://ns.adobe.com/xap/1.0/"
-_OWN = "urn:airflow-provider-apiframe:1.0:"
-_PREFIXES = {"Iptc4xmpExt": _IPTC, "xmp": _XMP, "apiframe": _OWN}
 
 SOURCE_TYPE = "Iptc4xmpExt:DigitalSourceType"
 CREATOR_TOOL = "xmp:CreatorTool"
@@ -21,16 +15,19 @@ JOB_ID = "apiframe:JobId"
 IMAGE = "apiframe:Image"
 PIXELS_SHA256 = "apiframe:PixelsSHA256"
 REMOTE_CREDENTIALS = "dcterms:provenance"
+"""Where content credentials lie that are not in the file (C2PA)."""
 
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_NAMESPACES = {
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "dcterms": "http://purl.org/dc/terms/",
+    "apiframe": "urn:airflow-provider-apiframe:1.0:",
+}
+# By namespace and local name, for others may use other prefixes.
 _PROPERTIES = {
-    **{
-        f"{_PREFIXES[prefix]} {local}": f"{prefix}:{local}"
-        for prefix, _, local in (
-            name.partition(":")
-            for name in (SOURCE_TYPE, CREATOR_TOOL, JOB_ID, IMAGE, PIXELS_SHA256)
-        )
-    },
-    "http://purl.org/dc/terms/ provenance": REMOTE_CREDENTIALS,
+    f"{_NAMESPACES[name.partition(':')[0]]} {name.partition(':')[2]}": name
+    for name in (SOURCE_TYPE, CREATOR_TOOL, JOB_ID, IMAGE, PIXELS_SHA256, REMOTE_CREDENTIALS)
 }
 
 # The begin attribute is a byte order mark: it tells the encoding to programs that look for packets.
@@ -76,8 +73,8 @@ def extended_packet(packet: bytes, found: XmpPacket, properties: dict[str, str])
 def read_packet(packet: bytes) -> XmpPacket | None:
     """Return what matters to us of a packet.
 
-    :returns: None where it is not well-formed XML in UTF-8 or declares a document type: only with
-        one can entities grow, and XMP has none.
+    :returns: None where it is not well-formed XML or declares a document type: only with one can
+        entities grow, and XMP has none.
     """
     reader = _Reader()
     try:
@@ -85,7 +82,8 @@ def read_packet(packet: bytes) -> XmpPacket | None:
     except (expat.ExpatError, _DocumentTypeError):
         return None
     found = reader.found
-    # An RDF element that is empty, or there twice, has no end that one could write before.
+    # An RDF element that is empty or there twice has no end that one could write before, and in
+    # UTF-16 one would have to write UTF-16.
     if reader.rdf_elements != 1 or packet[found.rdf_end or 0 :][:2] != b"</":
         found.rdf_end = None
     return found
@@ -103,6 +101,8 @@ class _Reader:
         self.rdf_elements = 0
         self._text_of: str | None = None
         self.parser = expat.ParserCreate("utf-8", " ")
+        # Otherwise each line of a text comes by itself, and a million take half a minute.
+        self.parser.buffer_text = True
         self.parser.StartDoctypeDeclHandler = self._refuse
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -133,15 +133,16 @@ class _Reader:
 
 
 def _description(properties: dict[str, str], about: str = "") -> str:
+    prefixes = {name.partition(":")[0] for name in properties}
     namespaces = {"rdf": _RDF} | {
-        prefix: _PREFIXES[prefix] for prefix in (name.partition(":")[0] for name in properties)
+        prefix: uri for prefix, uri in _NAMESPACES.items() if prefix in prefixes
     }
     declared = "".join(f'\n    xmlns:{prefix}="{uri}"' for prefix, uri in namespaces.items())
     elements = "".join(
         f"   <{name}>{escape(printable(text))}</{name}>\n" for name, text in properties.items()
     )
     return (
-        f"  <rdf:Description rdf:about={quoteattr(about)}{declared}>\n"
+        f'  <rdf:Description rdf:about="{escape(about)}"{declared}>\n'
         f"{elements}  </rdf:Description>\n"
     )
 

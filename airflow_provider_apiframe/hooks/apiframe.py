@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
@@ -18,12 +18,20 @@ from airflow_provider_apiframe.api.errors import (
     ConfigurationError,
     InvalidRequestError,
 )
-from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelInfo
+from airflow_provider_apiframe.api.models import (
+    Account,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelInfo,
+    UploadedFile,
+)
 from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError, settings_from
+from airflow_provider_apiframe.hooks.storage import read_image
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 
@@ -127,7 +135,8 @@ class ApiframeHook(BaseHook):
     ) -> JobAccepted:
         """Submit one image. Costs credits when it is accepted.
 
-        ``generate_image(prompt="a mug", flux_params={"seed": 7})``, or with a ready request.
+        ``generate_image(prompt="a mug", flux_params={"seed": 7})``, or with a ready request. Input
+        images that are paths are uploaded first, anew with each call.
 
         :param request: from :meth:`.GenerateRequest.parse`; or leave it out and give its arguments
             as keywords: *prompt*, *model*, *flux_params*, *webhook_url*, *webhook_events*.
@@ -142,6 +151,8 @@ class ApiframeHook(BaseHook):
         elif arguments or not isinstance(request, GenerateRequest):
             reason = "must be a GenerateRequest, or be left out and its arguments given as keywords"
             raise InvalidRequestError(f"request={truncated_repr(request)}: {reason}")
+        uploads = {path: self.upload_file(path).url for path in request.paths}
+        request = request.replacing(uploads)
         return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
@@ -199,6 +210,27 @@ class ApiframeHook(BaseHook):
         :param modality: "image", "video" or "music"; None for all.
         """
         return self.client.list_models(modality)
+
+    def upload_file(
+        self,
+        path_or_file: str | os.PathLike[str] | IO[bytes],
+        *,
+        storage_conn_id: str | None = None,
+    ) -> UploadedFile:
+        """Upload an image, so that a request can name it by its URL. Free; it lives for 1-2 hours.
+
+        Input images that are paths are uploaded by themselves; this is for other uses.
+
+        :param path_or_file: a PNG, JPEG, WebP or GIF of 25 MB at most: a local path, a storage path
+            ("s3://bucket/key", "s3://conn_id@bucket/key"), an ObjectStoragePath, or a file that is
+            open in binary mode.
+        :param storage_conn_id: the Airflow connection for a storage path that names none; None
+            means the default of its scheme.
+        :returns: its ``url``, when it expires, and what the API found it to be.
+        :raises UnreadableFileError: it is not there, or its storage is away. Nothing was sent.
+        :raises InvalidRequestError: it is too large, or no such image. Nothing was sent.
+        """
+        return self.client.upload(read_image(path_or_file, storage_conn_id))
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
         """Fetch an image into *target*, a file or a folder.

@@ -25,6 +25,7 @@ from airflow_provider_apiframe.literals import check_literals
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
+from airflow_provider_apiframe.submission.records import Records
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import (
     ApiframeJobTrigger,
@@ -206,7 +207,7 @@ class ApiframeOperator(BaseOperator):
                 regenerate_on_clear=self.regenerate_on_clear,
             ),
             reuse_across_clears=not self.regenerate_on_clear,
-            store=context.get("task_state_store"),  # Airflow 3.3+
+            records=Records(context.get("task_state_store")),  # Airflow 3.3+
             max_credits=self.max_credits,
             run_started=getattr(context.get("dag_run"), "start_date", None),
         )

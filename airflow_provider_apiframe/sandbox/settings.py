@@ -79,6 +79,13 @@ class Settings(OptionModel):
         "without it, links last as long as their images",
         "S",
     )
+    upload_retention: Seconds = _option(
+        # OpenAPI /v2/uploads: "Files live ~1-2h".
+        3600.0,
+        JOBS,
+        "seconds an uploaded file can be fetched",
+        "S",
+    )
     dialect: Dialect = _option(
         "both",
         JOBS,

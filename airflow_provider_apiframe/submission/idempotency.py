@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -28,12 +30,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 
+KEY_WINDOW = timedelta(hours=24)
+"""For so long the API knows a key (OpenAPI parameter Idempotency-Key)."""
+
 ONE_SCOPE = -1
 """The number of the one scope that a task has with ``regenerate_on_clear=False``."""
 
 
 def fingerprint(request: GenerateRequest) -> str:
-    """Return the SHA-256 of the request's body: 64 hexadecimal characters."""
+    """Return the SHA-256 of the request's body: 64 hexadecimal characters.
+
+    In place of the path of a file it names the content's hash, see ``references.py``.
+    """
     return _sha256(json.dumps(request.to_payload(), sort_keys=True))
 
 
@@ -112,12 +120,15 @@ class IdempotencyScope:
 class SubmissionRecord(BaseModel):
     """What a try records about the job it got, for the tries after it.
 
-    :param job_id: the job; None where a try only started a new scope and has no job yet.
+    :param job_id: the job; None where a try is about to submit, or only started a new scope.
     :param fingerprint: of the request it was made for.
     :param scope: the number of the scope it belongs to.
     :param clear_number: of the scope.
     :param run_clear_number: how often something in the run had been cleared then.
     :param generation: its generation.
+    :param file_hashes: SHA-256 of the path of each file in the request -> SHA-256 of its content.
+    :param uploads: SHA-256 of a file's content -> the URL it was uploaded to, until there is a job.
+        The next try sends the same request then, and the API knows the key.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -128,6 +139,12 @@ class SubmissionRecord(BaseModel):
     clear_number: int = 0
     run_clear_number: int = 0
     generation: int
+    file_hashes: dict[str, str] = {}
+    uploads: dict[str, str] = {}
+
+    def hash_of(self, path: str) -> str | None:
+        """Return the SHA-256 of the content that a file of the request had, None if not known."""
+        return self.file_hashes.get(_sha256(path))
 
     @classmethod
     def read(cls, value: Any) -> Self | None:
@@ -145,6 +162,11 @@ def was_cleared(ti: Any, retries: int) -> bool:
     """
     max_tries = getattr(ti, "max_tries", None)
     return isinstance(max_tries, int) and max_tries > retries
+
+
+def hashes_by_path(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return what a record holds of path -> SHA-256 of the content: no path can be read there."""
+    return {_sha256(path): sha256 for path, sha256 in hashes.items()}
 
 
 def _sha256(text: str) -> str:

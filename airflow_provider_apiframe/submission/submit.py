@@ -6,9 +6,9 @@ It does what ``idempotency.py`` promises.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
@@ -20,22 +20,25 @@ from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.submission.budget import check_budget
+from airflow_provider_apiframe.submission.earlier_jobs import (
+    find_submitted,
+    may_have_submitted,
+    newest_job,
+)
 from airflow_provider_apiframe.submission.idempotency import (
+    KEY_WINDOW,
     IdempotencyScope,
     SubmissionRecord,
     fingerprint,
+    hashes_by_path,
 )
+from airflow_provider_apiframe.submission.records import Records
+from airflow_provider_apiframe.submission.references import References
 
 if TYPE_CHECKING:
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
-
-RECORD_KEY = "apiframe_job"
-"""Under this key a ``SubmissionRecord`` lies in the task state store (Airflow 3.3+)."""
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""By how much Airflow's clock and the API's may differ."""
 
 
 class Submitted(NamedTuple):
@@ -53,17 +56,20 @@ class Submission:
     :param scope: the tries that want the same image.
     :param reuse_across_clears: take the recorded job of another scope, too: the task keeps its
         image when it is cleared.
-    :param store: Airflow's task state store, None where there is none.
+    :param records: what tries record for the tries after them.
     :param max_credits: what the image may cost, None without a limit.
     :param run_started: when the task's run started, None where that is not known.
+    :param storage_conn_id: Airflow connection that reads the storage paths among the request's
+        reference images, where they name none. None means the default of each scheme.
     """
 
     hook: ApiframeHook
     scope: IdempotencyScope
     reuse_across_clears: bool = False
-    store: Any = None
+    records: Records = field(default_factory=Records)
     max_credits: float | None = None
     run_started: datetime | None = None
+    storage_conn_id: str | None = None
 
     def submit(self, request: GenerateRequest) -> Submitted:
         """Return the job for *request*, in any state.
@@ -87,18 +93,23 @@ class Submission:
             raise
 
     def _submit(self, request: GenerateRequest) -> Submitted:
-        record, generation = self._read_record(), 0
-        scope = self._scope_after(record, request)
-        if record and record.job_id and self._is_for(record, scope, request):
-            job = self._current(record.job_id)
-            if not self._should_resubmit(job):
-                return _reconnected(job)
-            generation = record.generation + 1
+        record = self.records.read() if self.scope.earlier_tries else None
+        references = References.read(request, self.storage_conn_id, record)
+        scope, generation = self._scope_after(record, references), 0
+        if record and self._is_for(record, scope, references):
+            generation = record.generation
+            if record.job_id is None:
+                references = references.using(record.uploads)
+            else:
+                job = self._current(record.job_id)
+                if not self._should_resubmit(job):
+                    return _reconnected(job)
+                generation += 1
         if self.max_credits is not None:
             self._check_budget(request, self.max_credits)
-        newest = self._newest_job()
+        newest = newest_job(self.hook) if self.scope.earlier_tries else None
         while True:
-            job = self._submit_generation(request, scope, generation)
+            job = self._submit_generation(references, scope, generation)
             may_be_earlier = generation < scope.earlier_tries
             # A job that is finished when it is accepted was there before: an earlier try's, or that
             # of a run with the same id, which was deleted and made again.
@@ -108,20 +119,60 @@ class Submission:
             if not (may_be_earlier and self._should_resubmit(job)):
                 break
             generation += 1
+            references = references.using({})  # the job may have failed because they expired
         if was_terminal or (newest and job.created and job.created <= newest):
             return _reconnected(job)
         log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
         return Submitted(job, reused=False)
 
     def _submit_generation(
-        self, request: GenerateRequest, scope: IdempotencyScope, generation: int
+        self, references: References, scope: IdempotencyScope, generation: int
     ) -> Job:
-        accepted = self.hook.generate_image(request, scope.key(request, generation))
-        self._record(request, scope, generation, accepted.job_id)
-        return Job(id=accepted.job_id, status=accepted.status)
+        try:
+            return self._upload_and_post(references, scope, generation)
+        except InvalidRequestError as error:
+            if not references.uploads:
+                raise
+            log.warning("Uploading the input images anew, for those of an earlier try: %s", error)
+            return self._upload_and_post(references.using({}), scope, generation)
+
+    def _upload_and_post(
+        self, references: References, scope: IdempotencyScope, generation: int
+    ) -> Job:
+        ready = references.uploaded(self.hook)
+        if ready.uploads:
+            self._record(ready, scope, generation, job_id=None)
+        try:
+            accepted = self.hook.generate_image(
+                ready.sent, scope.key(references.hashed, generation)
+            )
+            job = Job(id=accepted.job_id, status=accepted.status)
+        except ConflictError as error:
+            if not ready.uploads:
+                raise
+            job = self._job_of_other_uploads(ready, error)
+        self._record(references.using({}), scope, generation, job.id)
+        return job
+
+    def _job_of_other_uploads(self, references: References, conflict: ConflictError) -> Job:
+        """Return the job that an earlier try made under the key from other uploads of the files.
+
+        :raises ConflictError: it cannot be found, or not be told from another one.
+        """
+        # Clearing a task starts its run anew, and one that keeps its image wants that from before.
+        since = datetime.now(UTC) - KEY_WINDOW if self.reuse_across_clears else self.run_started
+        earlier = self.scope.earlier_tries
+        job = find_submitted(self.hook, references, since) if earlier else None
+        if job is None:
+            raise conflict.adding(
+                "That may be the job of an earlier try, which uploaded the same input images to "
+                "other URLs; no one job could be proven to be it. ApiframeJobSensor collects it by "
+                "its id; clearing this task pays for a new image."
+            )
+        return job
 
     def _scope_after(
-        self, record: SubmissionRecord | None, request: GenerateRequest
+        self, record: SubmissionRecord | None, references: References
     ) -> IdempotencyScope:
         """Return this try's scope, told apart from the recorded one of the same number."""
         scope = self.scope
@@ -131,7 +182,7 @@ class Submission:
             return replace(scope, clear_number=record.clear_number)
         scope = replace(scope, clear_number=scope.run_clear_number)
         # Before anything is paid: the tries after this one cannot tell any more.
-        self._record(request, scope, generation=0, job_id=None)
+        self._record(references, scope, generation=0, job_id=None)
         return scope
 
     def _current(self, job_id: str) -> Job:
@@ -151,22 +202,11 @@ class Submission:
         try:
             check_budget(self.hook, request.model, max_credits, first_try=first_try)
         except BudgetExceededError as error:
-            if first_try or not self._may_have_submitted(request.model):
+            if first_try or not may_have_submitted(self.hook, request.model, self.run_started):
                 raise
             log.warning(
                 "An earlier try may have paid for the image already, so this one goes on: %s", error
             )
-
-    def _may_have_submitted(self, model: str) -> bool:
-        """Return whether there is a job that an earlier try may have made."""
-        if self.run_started is None:
-            return True
-        since = self.run_started - CLOCK_TOLERANCE
-        try:
-            jobs = self.hook.list_jobs(limit=100, model=model).jobs
-        except ApiframeError:
-            return True  # nobody can say that there is none
-        return any(job.created is None or job.created >= since for job in jobs)
 
     def _should_resubmit(self, job: Job) -> bool:
         """Return whether a new job takes the place of a failed one, which may succeed now."""
@@ -177,44 +217,14 @@ class Submission:
         log.info("Job %s of an earlier try is %s; submitting a new one", job.id, job.status)
         return True
 
-    def _newest_job(self) -> datetime | None:
-        """Return when the newest job was created, by the API's own clock.
-
-        What is no newer was there before this try. Only ``reused`` and what the log says hang on
-        it: None on a first try, and where the API does not say.
-        """
-        if self.scope.earlier_tries == 0:
-            return None
-        try:
-            jobs = self.hook.list_jobs(limit=1).jobs
-        except ApiframeError as error:
-            log.warning(
-                "The list of jobs cannot be read, so reused may be false for a job of an earlier "
-                "try: %s",
-                error,
-            )
-            return None
-        return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
-
-    def _read_record(self) -> SubmissionRecord | None:
-        if self.store is None or self.scope.earlier_tries == 0:
-            return None
-        # A store that cannot be read is not an empty one: its error ends the try, before anything
-        # is paid.
-        value = self.store.get(RECORD_KEY)
-        record = SubmissionRecord.read(value)
-        if record is None and value is not None:
-            log.warning(
-                "What the task state store holds under %r is no record of this provider; ignored",
-                RECORD_KEY,
-            )
-        return record
-
     def _is_for(
-        self, record: SubmissionRecord, scope: IdempotencyScope, request: GenerateRequest
+        self, record: SubmissionRecord, scope: IdempotencyScope, references: References
     ) -> bool:
-        """Return whether the recorded job is the one that this try wants."""
+        """Return whether the recorded submit is the one that this try wants."""
         same_scope = (record.scope, record.clear_number) == (scope.number, scope.clear_number)
+        same_request = record.fingerprint == fingerprint(references.hashed)
+        if record.job_id is None:
+            return same_scope and same_request
         if not same_scope and not self.reuse_across_clears:
             log.info(
                 "Cleared since job %s: this is a new image, and paid for. "
@@ -222,33 +232,33 @@ class Submission:
                 record.job_id,
             )
             return False
-        if record.fingerprint == fingerprint(request):
-            return True
-        log.warning(
-            "Another request than the one of job %s, which an earlier try submitted: this may pay "
-            "for another image. A template that gives another value on each try (a random number, "
-            "the time) does that, so does a change of the DAG",
-            record.job_id,
-        )
-        return False
+        if not same_request:
+            log.warning(
+                "Another request than the one of job %s, which an earlier try submitted: this may "
+                "pay for another image. A template that gives another value on each try (a random "
+                "number, the time) does that, so does a change of the DAG or of an input image",
+                record.job_id,
+            )
+        return same_request
 
     def _record(
-        self, request: GenerateRequest, scope: IdempotencyScope, generation: int, job_id: str | None
+        self,
+        references: References,
+        scope: IdempotencyScope,
+        generation: int,
+        job_id: str | None,
     ) -> None:
-        if self.store is None:
-            return
         record = SubmissionRecord(
             job_id=job_id,
-            fingerprint=fingerprint(request),
+            fingerprint=fingerprint(references.hashed),
             scope=scope.number,
             clear_number=scope.clear_number,
             run_clear_number=scope.run_clear_number,
             generation=generation,
+            file_hashes=hashes_by_path(references.hashes),
+            uploads=dict(references.uploads),
         )
-        try:
-            self.store.set(RECORD_KEY, record.model_dump())
-        except Exception as error:  # whatever it is: the image is paid, and the key finds it
-            log.warning("Job %s could not be recorded in the task state store: %s", job_id, error)
+        self.records.write(record)
 
 
 def _reconnected(job: Job) -> Submitted:

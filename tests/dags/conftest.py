@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,54 +29,48 @@ def airflow_database() -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a DAG run left behind."""
+    """What a DAG run left behind, read with Airflow's own models.
+
+    Its tables differ between versions.
+    """
 
     dag_id: str
     run_id: str
 
     def states(self, task_id: str) -> list[str]:
-        return [row[0] for row in self._select("state", "task_instance", task_id)]
+        return [str(ti.state) for ti in self._instances(task_id)]
 
     def tries(self, task_id: str) -> list[int]:
-        return [row[0] for row in self._select("try_number", "task_instance", task_id)]
+        return [ti.try_number for ti in self._instances(task_id)]
 
     def labels(self, task_id: str) -> list[str]:
-        return [row[0] for row in self._select("rendered_map_index", "task_instance", task_id)]
+        return [ti.rendered_map_index for ti in self._instances(task_id)]
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
-        (value,) = self.xcoms(task_id, key)
+        (instance,) = self._instances(task_id)
+        value = instance.xcom_pull(task_ids=task_id, key=key, map_indexes=instance.map_index)
+        assert value is not None, f"{task_id} pushed no {key}"
         return value
-
-    def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
-        return [
-            _json(value)
-            for name, value in self._select("key, value", "xcom", task_id)
-            if name == key
-        ]
 
     def stored(self, task_id: str, key: str) -> Any:
         """What a task noted in the task state store (Airflow 3.3)."""
-        (value,) = [
-            value
-            for name, value in self._select("key, value", "task_state_store", task_id)
-            if name == key
-        ]
-        return _json(value)
+        from airflow.models.task_state_store import TaskStateStoreModel as Stored
+        from airflow.utils.session import create_session
 
-    def _select(self, columns: str, table: str, task_id: str) -> list[tuple[Any, ...]]:
-        where = "dag_id = ? AND run_id = ? AND task_id = ?"
-        with closing(sqlite3.connect(DATABASE)) as database:
-            query = f"SELECT {columns} FROM {table} WHERE {where} ORDER BY map_index"
-            return database.execute(query, (self.dag_id, self.run_id, task_id)).fetchall()
+        with create_session() as session:
+            (row,) = session.query(Stored).filter_by(
+                dag_id=self.dag_id, run_id=self.run_id, task_id=task_id, key=key
+            )
+            return json.loads(row.value)
 
+    def _instances(self, task_id: str) -> list[Any]:
+        from airflow.models.dagrun import DagRun
 
-def _json(stored: str | bytes) -> Any:
-    # Airflow 3 keeps the JSON's text as a JSON string, in some releases only that of lists and
-    # objects.
-    value = json.loads(stored)
-    if isinstance(value, str) and value[:1] in ('"', "[", "{"):
-        return json.loads(value)
-    return value
+        of_run = DagRun.fetch_task_instances(dag_id=self.dag_id, run_id=self.run_id)
+        return sorted(
+            (instance for instance in of_run if instance.task_id == task_id),
+            key=lambda instance: instance.map_index,
+        )
 
 
 @pytest.fixture

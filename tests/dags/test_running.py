@@ -175,3 +175,76 @@ def test_whole_flux_params_may_come_from_another_task(native, connected, run_dag
     )
     assert run.states("poster") == ["success"]
     assert connected.state.jobs[0].input["fluxParams"] == {"steps": 12, "aspect_ratio": "4:3"}
+
+
+LOOP = """
+    from datetime import timedelta
+    from airflow.sdk import RetryDecision, RetryPolicy, task_group
+
+    class RunAgain(RetryPolicy):
+        def evaluate(self, exception, try_number, max_tries, context=None):
+            return RetryDecision.reschedule(timedelta(0), max_reschedules=3)
+
+    waits = {"prompt": "a poster", "poll_interval": 0.05}
+"""
+
+
+@pytest.fixture
+def _loops() -> None:
+    pytest.importorskip("airflow.sdk.definitions.loop", reason="loops came with Airflow 3.4")
+
+
+@pytest.mark.usefixtures("_loops")
+def test_every_iteration_of_a_loop_pays_for_an_image_of_its_own(connected, run_dag):
+    run = run_dag(
+        "loop",
+        f"""{HEAD}{LOOP}
+    with DAG("loop", schedule=None):
+        @task_group
+        def draw():
+            FluxGenerateOperator(task_id="poster", **waits)
+
+        draw.loop(max_iterations=3)
+    """,
+    )
+    assert run.states("draw.poster") == ["success"] * 3
+    assert connected.state.jobs_created == connected.state.jobs_paid == 3
+
+
+@pytest.mark.usefixtures("_loops")
+def test_mapped_tasks_in_a_loop_pay_for_an_image_each_in_every_iteration(connected, run_dag):
+    run = run_dag(
+        "mapped_loop",
+        f"""{HEAD}{LOOP}
+    with DAG("mapped_loop", schedule=None):
+        @task_group
+        def draw():
+            params = [{{"steps": 10}}, {{"steps": 10}}]
+            FluxGenerateOperator.partial(task_id="posters", **waits).expand(flux_params=params)
+
+        draw.loop(max_iterations=2)
+    """,
+    )
+    assert run.states("draw.posters") == ["success"] * 4
+    assert connected.state.jobs_created == connected.state.jobs_paid == 4
+
+
+@pytest.mark.usefixtures("_loops")
+def test_a_try_of_an_iteration_that_is_rescheduled_reconnects(connected, connect, run_dag):
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    connected.faults.next("generate", drop=True, applied=True, times=2)
+    run = run_dag(
+        "rescheduled_loop",
+        f"""{HEAD}{LOOP}
+    with DAG("rescheduled_loop", schedule=None):
+        @task_group
+        def draw():
+            FluxGenerateOperator(task_id="poster", retry_policy=RunAgain(), **waits)
+
+        draw.loop(max_iterations=2)
+    """,
+    )
+    assert run.states("draw.poster") == ["success"] * 2
+    assert run.tries("draw.poster") == [1, 1]  # it is the same try that runs again
+    assert connected.state.requests["generate"] == 4
+    assert connected.state.jobs_created == connected.state.jobs_paid == 2

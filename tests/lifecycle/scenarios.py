@@ -24,10 +24,17 @@ def scenario(
     return add
 
 
-def _kill(title: str, point: str, *modes: str, reused: bool = True, latency: float = 2.0) -> None:
+def _kill(
+    title: str,
+    point: str,
+    *modes: str,
+    reused: bool = True,
+    latency: float = 2.0,
+    kind: str = "image",
+) -> None:
     expected = Expected(tries=2, reused=reused)
 
-    @scenario(f"worker killed {title}", *modes, expected=expected, latency=latency)
+    @scenario(f"worker killed {title}", *modes, expected=expected, latency=latency, kind=kind)
     def play(stage: Stage) -> None:
         stage.kill_worker_at(point)
 
@@ -39,6 +46,8 @@ _kill("before it defers", "deferring", "deferrable")
 _kill("between two polls", "polled", "sync", latency=4)
 _kill("before it returns", "returning", "sync")
 _kill("when it resumes", "resumed", "deferrable")
+_kill("while it saves", "saving", *BOTH, kind="saved")
+_kill("after it saved", "returning", "sync", kind="saved")
 
 
 @scenario("response dropped once", *BOTH, expected=Expected())

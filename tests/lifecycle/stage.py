@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -209,8 +210,17 @@ class Stage:
         response = requests.get(url, timeout=30)
         assert response.ok, f"{url}: {response.status_code}"
         Image.open(io.BytesIO(response.content)).verify()
+        if self.scenario.kind == "saved":
+            self._check_saved(value)
         self.images[value["job_id"]] = value
         return value
+
+    def _check_saved(self, value: dict[str, Any]) -> None:
+        """Check that the image is saved, and that nothing else lies there."""
+        (image,) = value["images"]
+        saved = list((self.airflow.home / "saved").glob(f"*/{self.name}/*/*"))
+        assert [f"file://{path}" for path in saved] == [image["uri"]]
+        assert hashlib.sha256(saved[0].read_bytes()).hexdigest() == image["sha256"]
 
     @property
     def paid_jobs(self) -> set[str]:

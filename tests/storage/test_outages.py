@@ -5,22 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import textwrap
-import threading
-import uuid
 from pathlib import Path
 
-import pytest
 from PIL import Image
-from places import Place
-from ports import free_port
-from relay import Relay
-from task_lives import Task
-
-from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 
 MIB = 1024 * 1024
 SUPPORT = Path(__file__).parents[1] / "support"

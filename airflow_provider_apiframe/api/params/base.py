@@ -5,9 +5,7 @@ A family's module is its fields and its rules.
 
 from __future__ import annotations
 
-import ast
 import difflib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
@@ -16,11 +14,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.catalog import MODELS, Model, models_taking
+from airflow_provider_apiframe.api.params.references import is_url
 from airflow_provider_apiframe.api.validation import FrozenModel, reason_of, truncated_repr
-
-MAX_TEXT = 100_000
-"""Characters of text that are read as a mapping or a list: ten times what the parameters can need,
-and little enough to be read at once."""
 
 HttpUrl = Annotated[
     str, Field(pattern=r"^https?://[^\s/]+\S*$", json_schema_extra={"noun": "an http(s) URL"})
@@ -112,6 +107,8 @@ class ModelParams(Arguments):
     as templates give them.
     """
 
+    image_fields: ClassVar[tuple[str, ...]] = ()  # which of them are reference images
+
     @classmethod
     def parse(
         cls,
@@ -141,6 +138,25 @@ class ModelParams(Arguments):
         """Return what is sent."""
         return self.as_dict()
 
+    @property
+    def paths(self) -> list[str]:
+        """The reference images that are files, each once: they are uploaded before a submit."""
+        images: list[str] = []
+        for value in (getattr(self, name) for name in self.image_fields):
+            images += [value] if isinstance(value, str) else value or []
+        return [image for image in dict.fromkeys(images) if not is_url(image)]
+
+    def replacing(self, images: Mapping[str, str]) -> Self:
+        """Return these parameters with other texts for some of the reference images."""
+        changed: dict[str, Any] = {}
+        for name in self.image_fields:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                changed[name] = images.get(value, value)
+            elif value is not None:
+                changed[name] = [images.get(image, image) for image in value]
+        return self.model_copy(update=changed)
+
     @classmethod
     def _wrong_names(cls, values: Mapping[str, Any], context: ParseContext) -> Reasons:
         model = context.model
@@ -155,29 +171,6 @@ class ModelParams(Arguments):
                 others = ", ".join(models_taking(name))
                 reasons[name] = [f"{model.id} does not take it; models that do: {others}"]
         return reasons
-
-
-def read_literal(text: str) -> Any:
-    """Read *text* as JSON or, failing that, as a Python literal: what a Jinja template makes of a
-    dict or a list.
-
-    :raises ValueError: if it is neither, or longer than 100,000 characters.
-    """
-    if len(text) > MAX_TEXT:
-        raise ValueError("too long")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            return ast.literal_eval(text.strip())
-        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-            raise ValueError("neither JSON nor a Python literal") from None
-
-
-def list_from_text(value: Any) -> Any:
-    """Read text that looks like a list; return anything else as it is."""
-    is_list = isinstance(value, str) and value.lstrip().startswith("[")
-    return read_literal(value) if is_list else value
 
 
 def format_errors(reasons: Mapping[str, Iterable[str]], values: Mapping[str, Any]) -> str:

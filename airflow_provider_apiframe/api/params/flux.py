@@ -9,22 +9,29 @@ the API refuses the first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from airflow_provider_apiframe.api.params.base import (
     BrokenRulesError,
-    HttpUrl,
     ModelParams,
     ParseContext,
     Reasons,
-    list_from_text,
 )
 from airflow_provider_apiframe.api.params.catalog import MODELS
+from airflow_provider_apiframe.api.params.references import (
+    IMAGE_NOUN,
+    IMAGES_NOUN,
+    flat_references,
+    one_reference,
+)
 
 MATCH_INPUT = "match_input_image"
+
+EITHER_SPELLING = (("aspect_ratio", "resolution"), ("aspect_ratio",), ("resolution",))
+"""The parameters to respell where it is not known which of them the API refused."""
 
 _SIZE = {"width", "height"}
 
@@ -48,9 +55,12 @@ _Pixels = Annotated[
     int, Field(ge=256, le=2048, json_schema_extra={"noun": "a whole number of pixels"})
 ]
 _Images = Annotated[
-    list[HttpUrl],
-    Field(max_length=10, json_schema_extra={"noun": "http(s) URLs"}),
-    BeforeValidator(list_from_text),
+    list[str],
+    Field(max_length=10, json_schema_extra={"noun": IMAGES_NOUN}),
+    BeforeValidator(flat_references),
+]
+_Image = Annotated[
+    str, Field(json_schema_extra={"noun": f"an {IMAGE_NOUN}"}), BeforeValidator(one_reference)
 ]
 # Backends in JavaScript round numbers beyond this, and would quietly use another seed.
 _MAX_SEED = 2**53 - 1
@@ -62,12 +72,15 @@ class FluxParams(ModelParams):
     Only what is set is sent; ``None`` means not set; numbers, booleans and lists may come as text,
     as templates give them. Ranges: OpenAPI GenerateImageRequest. Defaults: the Flux 2 Flex page.
     ``width`` and ``height`` go together and imply ``aspect_ratio="custom"``; "match_input_image"
-    goes with ``input_images``.
+    goes with ``input_images``. Reference images may be URLs, paths and earlier results, see
+    :func:`airflow_provider_apiframe.api.params.references.flat_references`; their number counts
+    once all lists are flat.
 
     :raises InvalidRequestError: naming every wrong parameter, its value and what is allowed.
     """
 
     prefix: ClassVar[str] = "flux_params: "
+    image_fields: ClassVar[tuple[str, ...]] = ("input_images", "image_prompt")
 
     aspect_ratio: _Ratio | None = None
     output_format: Literal["jpg", "png", "webp"] | None = None
@@ -80,7 +93,7 @@ class FluxParams(ModelParams):
     steps: int | None = Field(None, ge=1, le=50, description="default 30")
     guidance: float | None = Field(None, ge=1.5, le=10, description="default 4.5")
     prompt_upsampling: bool | None = Field(None, description="lets the model rewrite the prompt")
-    image_prompt: HttpUrl | None = Field(None, description="an image that guides the model")
+    image_prompt: _Image | None = Field(None, description="an image that guides the model")
     image_prompt_strength: float | None = Field(None, ge=0, le=1)
     raw: bool | None = Field(None, description="a less processed look")
     go_fast: bool | None = Field(None, description="speed before quality")
@@ -135,6 +148,14 @@ class FluxParams(ModelParams):
             for name in ("aspect_ratio", "resolution")
             if getattr(self, name) == MATCH_INPUT
         }
+
+
+def spellings(params: Mapping[str, Any], *, model: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield *params*, and the same in each of the other spellings."""
+    yield dict(params)
+    for names in EITHER_SPELLING:
+        if (other := respell(params, names, model=model)) is not None:
+            yield other
 
 
 def respell(

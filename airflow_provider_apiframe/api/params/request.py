@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -15,10 +15,10 @@ from airflow_provider_apiframe.api.params.base import (
     ParseContext,
     Seconds,
     format_errors,
-    read_literal,
 )
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS
-from airflow_provider_apiframe.api.params.flux import FluxParams
+from airflow_provider_apiframe.api.params.flux import FluxParams, spellings
+from airflow_provider_apiframe.api.params.text import read_literal
 from airflow_provider_apiframe.api.validation import RuleError
 
 PROMPT_MAX_LENGTH = 2000
@@ -140,6 +140,40 @@ class GenerateRequest(Arguments):
         """The format that is asked for: "png", "jpg" or "webp"; None for the API's choice."""
         return self.flux_params.output_format
 
+    @property
+    def paths(self) -> list[str]:
+        """The reference images that are files: they are uploaded before the request is sent."""
+        return self.flux_params.paths
+
+    def replacing(self, images: Mapping[str, str]) -> Self:
+        """Return this request with other texts for some of its reference images.
+
+        :param images: URL or path -> what takes its place.
+        """
+        return self.model_copy(update={"flux_params": self.flux_params.replacing(images)})
+
+    def paired_images(self, given: Any) -> list[tuple[str, str]] | None:
+        """Compare with the request of a job, as the API notes it in ``Job.input``.
+
+        :returns: each reference image of this request with the one in its place there; None where
+            the two differ in anything else, but for the spelling.
+        """
+        if not isinstance(given, Mapping):
+            return None
+        theirs = {name: value for name, value in given.items() if value is not None}
+        ours, their_params = self.to_payload(), theirs.pop("fluxParams", {})
+        our_params = ours.pop("fluxParams", {})
+        if ours != theirs or not isinstance(their_params, Mapping):
+            return None
+        pairs: list[tuple[str, str]] = []
+        their_rest = {name: value for name, value in their_params.items() if value is not None}
+        for name in FluxParams.image_fields:
+            mine, found = _listed(our_params.pop(name, [])), _listed(their_rest.pop(name, []))
+            if len(mine) != len(found):
+                return None
+            pairs += zip(mine, map(str, found), strict=True)
+        return pairs if their_rest in spellings(our_params, model=self.model) else None
+
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
 
@@ -153,6 +187,10 @@ class GenerateRequest(Arguments):
         if self.webhook_events:
             payload["webhookEvents"] = list(self.webhook_events)
         return payload
+
+
+def _listed(images: Any) -> list[Any]:
+    return images if isinstance(images, list) else [images]
 
 
 def nearest_model(model: str) -> str | None:

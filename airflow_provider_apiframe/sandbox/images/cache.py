@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock, Semaphore
 
 from airflow_provider_apiframe.sandbox.images.poster import Poster, render
 from airflow_provider_apiframe.sandbox.state.jobs import Job
+from airflow_provider_apiframe.sandbox.state.uploads import Upload
 
 KEPT = 64  # images
 AT_ONCE = 2  # images drawn at the same time: a 4 MP one takes about 100 MB while it is drawn
@@ -36,17 +37,23 @@ class ImageCache:
         key = job.id, number
         if image := self._find(key):
             return image
+        picture = self._picture(job.source)  # may need a place to draw of its own
         with self._drawing:
             # Another thread may have drawn it meanwhile.
             image = self._find(key)
             if image is None:
-                poster = poster_of(job, number)
+                poster = replace(poster_of(job, number), picture=picture)
                 image = ImageFile(render(poster), CONTENT_TYPES[poster.format])
         with self._lock:
             self._images[key] = image
             while len(self._images) > KEPT:
                 self._images.popitem(last=False)
         return image
+
+    def _picture(self, source: Upload | Job | None) -> bytes | None:
+        if isinstance(source, Job):
+            return self.image(source).data
+        return source.preview if source else None
 
     def _find(self, key: tuple[str, int]) -> ImageFile | None:
         with self._lock:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from random import Random
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from airflow_provider_apiframe.sandbox.images.backgrounds import (
     PALETTES,
@@ -31,6 +31,7 @@ from airflow_provider_apiframe.sandbox.images.text_layout import (
 WIDE = 1.5  # from this ratio of width to height on, the caption stands beside the art, not below
 PAPER_SHARES = (0.26, 0.32, 0.38, 0.44)  # of the width, where the caption stands beside the art
 DEFAULT_QUALITY = 90  # of jpg and webp; the vendor names no default
+PICTURE_SHARE = 0.7  # of the input image in the art that it shows through
 WHITE = (255, 255, 255)
 BLACK = (0, 0, 0)
 SIGN = " ".join("APIFRAME SANDBOX")
@@ -49,6 +50,7 @@ class Poster:
     :param seed: the seed of the request, None if it has none.
     :param notes: more for the footer, e.g. "steps 30".
     :param number: of the image in its job, from 1; each has a design of its own.
+    :param picture: an image file that shows through the background, None for none.
     """
 
     prompt: str
@@ -60,6 +62,7 @@ class Poster:
     seed: int | None = None
     notes: tuple[str, ...] = ()
     number: int = 1
+    picture: bytes | None = None
 
 
 def render(poster: Poster) -> bytes:
@@ -75,10 +78,17 @@ def draw(poster: Poster) -> Image.Image:
     image = Image.new("RGB", (poster.width, poster.height), palette.paper)
     variant = f" {poster.number}" if poster.number > 1 else ""
     rng = Random(f"design {poster.seed} {prompt}{variant}")
-    image.paste(background(*layout.art, palette, rng))
+    image.paste(_with_picture(background(*layout.art, palette, rng), poster.picture))
     _write_headline(image, layout, headline_of(prompt), palette)
     _write_paper(image, layout, palette)
     return image
+
+
+def _with_picture(art: Image.Image, picture: bytes | None) -> Image.Image:
+    if picture is None:
+        return art
+    with Image.open(BytesIO(picture)) as image:
+        return Image.blend(art, ImageOps.fit(image.convert("RGB"), art.size), PICTURE_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

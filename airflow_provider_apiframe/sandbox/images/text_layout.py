@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -97,13 +97,20 @@ def wrap(text: str, size: int, width: float) -> tuple[str, ...]:
         elif length(word) <= width:
             lines.append(word)
         else:
-            pieces = [""]
-            for letter in word:
-                if pieces[-1] and length(pieces[-1] + letter) > width:
-                    pieces.append("")
-                pieces[-1] += letter
-            lines += pieces
+            while word:
+                letters = _letters_that_fit(word, length, width)
+                lines.append(word[:letters])
+                word = word[letters:]
     return tuple(filter(None, lines)) or ("",)
+
+
+def _letters_that_fit(word: str, length: Callable[[str], float], width: float) -> int:
+    """Return how many letters of a word are at most `width` pixels long, at least one."""
+    most = 2
+    while most < len(word) and length(word[:most]) <= width:
+        most *= 2
+    counts = range(max(2, most // 2), min(most, len(word)) + 1)
+    return counts.start - 1 + bisect_right(counts, width, key=lambda n: length(word[:n]))
 
 
 def headline_block(text: str, width: float, height: float, largest: int) -> Block:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.image_size import Size
 from airflow_provider_apiframe.sandbox.state.links import image_link
+from airflow_provider_apiframe.sandbox.state.uploads import Upload
 
 Position = tuple[float, str]
 Status = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -43,6 +44,7 @@ class Job:
     :param size: width and height of the image in pixels.
     :param base_url: where the submitter reached the sandbox, without a slash at the end.
     :param images: how many images it makes, 1 or more.
+    :param source: the first input image, where it is an upload or an image of this sandbox.
     :param refunded: whether the credits were given back.
     :param webhook_status: pending, delivered or failed; None without a webhook.
     """
@@ -59,6 +61,7 @@ class Job:
     size: Size
     base_url: str
     images: int = 1
+    source: Upload | Job | None = field(default=None, repr=False)
     refunded: bool = False
     webhook_status: str | None = None
 

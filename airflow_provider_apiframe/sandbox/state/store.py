@@ -29,6 +29,7 @@ from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.pagination import Page
 from airflow_provider_apiframe.sandbox.state.prompt_directives import PromptDirectives
 from airflow_provider_apiframe.sandbox.state.rate_limit import RateLimiter
+from airflow_provider_apiframe.sandbox.state.uploads import Upload, Uploads, input_urls
 
 Clock = Callable[[], float]
 
@@ -58,6 +59,7 @@ class Store:
     :param accounts: the keys that are known.
     :param clock: gives epoch seconds.
     :ivar replays: how many submissions were answered with the job of an earlier one.
+    :ivar uploads: the files that were uploaded.
     :ivar requests: how many requests came in per route, refused and faulted ones too.
     """
 
@@ -75,6 +77,7 @@ class Store:
         self._by_id: dict[str, Job] = {}
         self._by_age: list[Job] = []
         self._to_refund: list[Job] = []
+        self.uploads = Uploads(self.faults, self.clock)
         self._idempotency = IdempotencyStore()
         self._limiter = RateLimiter()
 
@@ -143,7 +146,8 @@ class Store:
         directives = PromptDirectives.of(body["prompt"])
         seconds = self.faults.job_seconds()
         no_capacity = NO_CAPACITY if self.faults.should_inject("fail_rate") else None
-        error = directives.failure or no_capacity
+        images = input_urls(body.get("fluxParams", {}))
+        error = directives.failure or no_capacity or self.uploads.failure(images, base_url)
         size: Size = (0, 0)
         try:
             size = image_size(body.get("fluxParams", {}), self._size_of_image)
@@ -166,12 +170,17 @@ class Store:
             size=size,
             base_url=base_url,
             images=directives.images,
+            source=self._source(images[0]) if images else None,
             webhook_status="pending" if "webhookUrl" in body else None,
         )
 
     def _size_of_image(self, url: str) -> Size | None:
-        job = self.job_of_image(urlsplit(url).path.rpartition("/")[2])
-        return job.size if job else None
+        source = self._source(url)
+        return source.size if source else None
+
+    def _source(self, url: str) -> Upload | Job | None:
+        name = urlsplit(url).path.rpartition("/")[2]
+        return self.uploads.find(name) or self.job_of_image(name)
 
     def _refund(self) -> float:
         """Refund the jobs that ended without an image by now; return the time."""
@@ -211,9 +220,7 @@ class Store:
         :param user_id: whose jobs; None for the whole team's.
         :param limit: how many jobs, 1 or more.
         :param after: where the page before ended; None for the first page.
-        :param status: only jobs in this status.
-        :param model: only jobs of this model.
-        :param search: only the job with this id.
+        :param status: only jobs in this status; `model` and `search` (an id) narrow it, too.
         """
         if self.faults.settings.hide_from_list:
             return Page([], has_more=False)
@@ -284,6 +291,7 @@ class Store:
                 "credits": self.credits,
                 "credits_spent": self.credits_spent,
                 "refunds": self.refunds,
+                "uploads": self.uploads.count,
                 "requests": dict(self.requests),
                 "jobs": self.jobs_by_status,
                 "faults_queued": self.faults.queued,

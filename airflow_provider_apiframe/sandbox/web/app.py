@@ -13,7 +13,7 @@ from airflow_provider_apiframe.sandbox.faults import GATEWAY_PAGE
 from airflow_provider_apiframe.sandbox.images.cache import ImageCache
 from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web import cdn, control
+from airflow_provider_apiframe.sandbox.web import cdn, control, uploads
 from airflow_provider_apiframe.sandbox.web.dependencies import (
     BaseUrl,
     Caller,
@@ -35,6 +35,8 @@ _keyed_routes = APIRouter(
     prefix="/v2",
     dependencies=[Depends(check_user_agent), Depends(find_caller), Depends(check_outage)],
 )
+
+_keyed_routes.include_router(uploads.keyed_routes)
 
 
 def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
@@ -63,6 +65,7 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     app.include_router(_open_routes)
     app.include_router(_keyed_routes)
     app.include_router(cdn.routes)
+    app.include_router(uploads.open_routes)
     app.include_router(control.routes)
     add_error_handlers(app)
     app.add_middleware(FaultMiddleware, store=store)

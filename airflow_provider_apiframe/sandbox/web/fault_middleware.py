@@ -19,10 +19,13 @@ def route_of(method: str, path: str) -> str:
     """Return the name of a route in faults and counts; "other" if the sandbox doesn't serve it."""
     if path.startswith("/images/"):
         return "image"
+    if path.startswith("/uploads/"):
+        return "uploaded_file"
     if path.startswith("/v2/jobs/"):
         return "job" if method == "GET" else "other"
     names = {
         ("POST", "/v2/images/generate"): "generate",
+        ("POST", "/v2/uploads"): "upload",
         ("GET", "/v2/jobs"): "jobs",
         ("GET", "/v2/me"): "me",
         ("GET", "/v2/models"): "models",

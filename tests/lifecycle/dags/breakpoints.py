@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
@@ -65,3 +66,14 @@ def _breakable_send(self: ApiframeClient, call: Any) -> Any:
 
 
 ApiframeClient._send = _breakable_send  # type: ignore[method-assign]
+
+
+_move = LocalFileSystem.mv
+
+
+def _breakable_move(self: LocalFileSystem, *arguments: Any, **options: Any) -> None:
+    reach("saving")  # the image lies beside its place, under its temporary name
+    _move(self, *arguments, **options)
+
+
+LocalFileSystem.mv = _breakable_move

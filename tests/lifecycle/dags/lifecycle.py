@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 from airflow.sdk import DAG
@@ -12,7 +13,11 @@ from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
 
 MAPPED = 12
 PATIENT = {"retries": 12, "retry_delay": timedelta(seconds=1)}
-KINDS = {"image": {}, "kept": {"regenerate_on_clear": False}}
+KINDS = {
+    "image": {},
+    "kept": {"regenerate_on_clear": False},
+    "saved": {"save_to": f"{os.environ['AIRFLOW_HOME']}/saved/"},
+}
 
 for mode, deferrable in {"sync": False, "deferrable": True}.items():
     for kind, options in KINDS.items():

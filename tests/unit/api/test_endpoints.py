@@ -318,8 +318,16 @@ def test_the_first_error_is_raised_when_every_spelling_was_refused():
     next(endpoint)
     endpoint.throw(refused("fluxParams.resolution"))
     with pytest.raises(InvalidRequestError) as caught:
-        endpoint.throw(ConflictError("another"))
+        endpoint.throw(refused("fluxParams.seed"))
     assert list(caught.value.fields) == ["fluxParams.resolution"]
+
+
+def test_a_conflict_in_the_spelling_that_the_api_takes_is_told_for_the_keys_job_is_paid():
+    endpoint = submit(flux_params={"resolution": "1 MP"})
+    next(endpoint)
+    endpoint.throw(refused("fluxParams.resolution"))
+    with pytest.raises(ConflictError, match="another"):
+        endpoint.throw(ConflictError("another"))
 
 
 # Error responses that no library would let through

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import io
 import json
 import re
 from typing import Any
@@ -12,9 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vendor_contract import OPENAPI
 
-from airflow_provider_apiframe.api.endpoints import Call
+from airflow_provider_apiframe.api.endpoints import Call, upload
 from airflow_provider_apiframe.api.errors import InsufficientCreditsError, InvalidRequestError
-from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.image_file import MAX_UPLOAD_BYTES, ImageFile
+from airflow_provider_apiframe.api.models import (
+    Account,
+    Job,
+    JobAccepted,
+    JobPage,
+    ModelList,
+    UploadedFile,
+)
 from airflow_provider_apiframe.api.params.catalog import MODELS
 from airflow_provider_apiframe.api.params.flux import FluxParams, respell
 from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH, GenerateRequest
@@ -26,7 +36,9 @@ jsonschema = pytest.importorskip("jsonschema")
 if not OPENAPI.is_file():
     pytest.skip("the vendor's OpenAPI file is not there", allow_module_level=True)
 
-SCHEMAS: dict[str, Any] = json.loads(OPENAPI.read_text())["components"]["schemas"]
+DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
+PATHS: dict[str, Any] = DOCUMENT["paths"]
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 SETTINGS = ClientSettings(api_key="afk_0123456789")
 
 # The vendor's schema has one branch per model.
@@ -141,6 +153,7 @@ ANYTHING = st.recursive(
 )
 FORMATS = {
     "uuid": st.uuids().map(str),
+    "uri": st.just("https://cdn.example/uploads/a.png"),
     "date-time": st.datetimes().map(lambda moment: f"{moment.isoformat(timespec='milliseconds')}Z"),
 }
 
@@ -174,6 +187,7 @@ def snake(name: str) -> str:
         (JobPage, "JobList"),
         (Account, "Me"),
         (ModelList, "ModelCatalog"),
+        (UploadedFile, "Upload"),
     ],
 )
 @given(data=st.data())
@@ -190,6 +204,20 @@ def test_every_response_of_the_vendors_shape_is_read(model, schema, data):
     assert {name: getattr(read, snake(name)) for name in plain} == {
         name: response[name] for name in plain
     }
+
+
+def test_an_upload_is_sent_as_the_vendor_wants_it():
+    form = PATHS["/v2/uploads"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    call = next(upload(ImageFile.read(io.BytesIO(b"GIF89a"), "a.gif")))
+    assert (call.method, call.path) == ("POST", "/v2/uploads")
+    head = f"content-type: {call.headers(SETTINGS)['Content-Type']}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + call.content).get_payload()
+    assert [part.get_param("name", header="content-disposition") for part in parts] == [
+        *form["required"]
+    ]
+    assert parts[0].get_payload(decode=True) == b"GIF89a"
+    said = PATHS["/v2/uploads"]["post"]["description"]
+    assert f"max {MAX_UPLOAD_BYTES // 1024**2} MB image" in said
 
 
 @given(shaped(SCHEMAS["InsufficientCredits"]))

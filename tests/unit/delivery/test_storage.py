@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 import re
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    TaskDeferred,
+)
+from certificates import certificate_pem, key_pem, new_key
 from PIL import Image
 from task_lives import Task, event_of
 
@@ -87,6 +93,29 @@ def test_without_provenance_the_bytes_are_the_cdns(task, connected):
         assert stored(result["images"][0]) == image.path.read_bytes()
     finally:
         image.path.unlink()
+
+
+def test_a_signed_image_is_recognised_and_needs_the_certificate_before_it_is_paid(
+    task, connected, monkeypatch
+):
+    c2pa = pytest.importorskip("c2pa", reason="the extra [c2pa] is not installed")
+    life = task(provenance="c2pa")
+    with pytest.raises(AirflowException, match="c2pa_default"):
+        life.run()
+    assert connected.state.jobs_created == 0
+
+    key = new_key()
+    signer = {"certificate": certificate_pem(key), "algorithm": "es256"}
+    connection = {"conn_type": "generic", "password": key_pem(key), "extra": signer}
+    monkeypatch.setenv("AIRFLOW_CONN_C2PA_DEFAULT", json.dumps(connection))
+    result = life.run()
+    content = stored(result["images"][0])
+    with c2pa.Reader("image/png", io.BytesIO(content)) as reader:
+        assert json.loads(reader.json())["validation_state"] == "Valid"
+    assert b"trainedAlgorithmicMedia" in content
+    fetched = connected.state.requests["image"]
+    assert life.run()["images"] == result["images"]  # signed again it would be another file
+    assert connected.state.requests["image"] == fetched
 
 
 def test_all_images_of_a_job_are_saved_under_their_numbers(task, folder):

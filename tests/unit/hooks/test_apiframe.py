@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import os
 import subprocess
 import sys
 
 import anyio
 import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_apiframe.api.errors import ConfigurationError, JobFailedError, JobTimeoutError
+from airflow_provider_apiframe.api.errors import (
+    ConfigurationError,
+    JobFailedError,
+    JobTimeoutError,
+    UnreadableFileError,
+)
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks import connection as connection_form
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
@@ -294,3 +301,63 @@ def test_reading_a_dag_brings_in_no_http_library_and_no_connection():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()[-1]
     assert not {"requests", "urllib3", "httpx", "PIL", "fastapi", "uvicorn"} & set(eval(out))
+
+
+# Files
+
+
+@pytest.fixture
+def mug(tmp_path):
+    path = tmp_path / "mug.gif"
+    path.write_bytes(b"GIF89a" + bytes(50))
+    return path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        str,
+        lambda path: path,
+        lambda path: path.as_uri(),
+        lambda path: ObjectStoragePath(path.as_uri()),
+        lambda path: path.open("rb"),
+        lambda path: io.BytesIO(path.read_bytes()),
+    ],
+    ids=["text", "path", "uri", "object storage", "file", "bytes"],
+)
+def test_a_file_is_uploaded_however_it_is_given(given, mug, connected):
+    uploaded = ApiframeHook().upload_file(given(mug))
+    assert (uploaded.content_type, uploaded.byte_size) == ("image/gif", 56)
+    assert connected.state.uploads.find(f"{uploaded.id}.gif").content == mug.read_bytes()
+
+
+def test_a_path_relative_to_where_the_caller_is_can_be_uploaded(mug, connected, monkeypatch):
+    monkeypatch.chdir(mug.parent)
+    assert ApiframeHook().upload_file("mug.gif").url
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("nothing.png", "FileNotFoundError"), (".", "IsADirectoryError")]
+)
+def test_a_file_that_cannot_be_read_is_named(name, said, tmp_path, connected):
+    with pytest.raises(UnreadableFileError, match=said) as caught:
+        ApiframeHook().upload_file(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert not caught.value.transient
+    assert not connected.state.requests
+
+
+def test_a_closed_file_is_told_of(mug, connected):
+    file = mug.open("rb")
+    file.close()
+    with pytest.raises(UnreadableFileError, match="closed file"):
+        ApiframeHook().upload_file(file)
+
+
+def test_a_request_of_its_own_may_name_files(mug, connected):
+    accepted = ApiframeHook().generate_image(
+        prompt="a mug", flux_params={"input_images": [str(mug), "https://a.example/b.png"]}
+    )
+    first, second = connected.state.job(accepted.job_id).input["fluxParams"]["input_images"]
+    assert first.startswith(f"{connected.cdn_url}/uploads/")
+    assert second == "https://a.example/b.png"

@@ -24,7 +24,7 @@ from airflow_provider_apiframe.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_apiframe.sandbox.server import Sandbox
-from airflow_provider_apiframe.submission.submit import RECORD_KEY
+from airflow_provider_apiframe.submission.records import RECORD_KEY
 
 DAY = 24 * 3600.0
 

@@ -10,7 +10,7 @@ from task_lives import KILLS, Killed, Store, Task, wait_until
 
 from airflow_provider_apiframe.api.errors import ApiframeError, JobFailedError
 from airflow_provider_apiframe.polling import schedule
-from airflow_provider_apiframe.submission.submit import RECORD_KEY
+from airflow_provider_apiframe.submission.records import RECORD_KEY
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
 ODD_RESPONSES = [

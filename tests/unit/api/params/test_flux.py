@@ -25,11 +25,13 @@ ALLOWED = {
     "height": "a whole number of pixels from 256 to 2048",
     "resolution": '"0.5 MP", "1 MP", "2 MP", "4 MP" (with or without the space) or '
     '"match_input_image"',
-    "input_images": "a list of up to 10 http(s) URLs",
+    "input_images": "a list of up to 10 http(s) URLs, storage paths, absolute local paths or "
+    "results of earlier tasks",
     "steps": "a whole number from 1 to 50 (default 30)",
     "guidance": "a number from 1.5 to 10 (default 4.5)",
     "prompt_upsampling": "true or false",
-    "image_prompt": "an http(s) URL",
+    "image_prompt": "an http(s) URL, storage path, absolute local path or result of an earlier "
+    "task",
     "image_prompt_strength": "a number from 0 to 1",
     "raw": "true or false",
     "go_fast": "true or false",
@@ -99,16 +101,18 @@ BAD = [
     *[
         ("input_images", value)
         for value in (
-            URL,
-            "[",
             "[1]",
-            ["ftp://a/b"],
+            ["ftp://"],
+            ["https://"],
+            ["HTTPS://a/b.png"],
+            ["file://a/b.png"],
             ["data:image/png;base64,AA"],
-            [" " + URL],
+            [""],
             [None],
+            [b"a.png"],
+            7,
         )
     ],
-    ("input_images", {"a": URL}),
     *[("steps", value) for value in (0, 51, 1.5, "many", "", "1e1", False, math.inf)],
     *[
         ("guidance", value)
@@ -119,10 +123,7 @@ BAD = [
         for flag in ("prompt_upsampling", "raw", "go_fast")
         for value in ("maybe", "", 2, [True])
     ],
-    *[
-        ("image_prompt", value)
-        for value in ("image.png", "https://", "https:///a", "s3://bucket/a.png", [URL], "")
-    ],
+    *[("image_prompt", value) for value in ("https://", "https:///a", "", 7)],
     *[("image_prompt_strength", value) for value in (-0.0001, 1.0001, "half", True, math.nan)],
 ]
 
@@ -185,7 +186,7 @@ def test_every_wrong_parameter_is_named_in_one_error():
 def test_a_long_value_is_cut_and_its_length_told():
     text = str(refusal({"input_images": [URL] * 11}))
     assert "... (11 items)" in text
-    assert len(text) < 200
+    assert len(text) < 240
 
 
 def test_an_error_of_a_parameter_is_also_a_value_error():

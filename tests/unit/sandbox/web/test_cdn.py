@@ -172,3 +172,11 @@ def test_a_length_that_never_comes_can_be_scripted(sandbox, api, clock):
         assert answer.headers["content-length"] == announced["Content-Length"]
         with pytest.raises(httpx.RemoteProtocolError, match="received 5 bytes"):
             answer.read()
+
+
+def test_an_uploaded_file_lies_on_the_cdn_too(sandbox, api):
+    file = b"\x89PNG\r\n\x1a\n"
+    url = api.post("/v2/uploads", files={"file": file}).json()["url"]
+    assert url.startswith(sandbox.cdn_url)
+    assert api.download(url).content == file
+    assert api.download(url, **{"X-API-Key": sandbox.api_key}).status_code == 400

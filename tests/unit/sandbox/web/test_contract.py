@@ -192,3 +192,12 @@ def test_account_and_catalog_have_the_vendors_shape(sandbox, api, connect):
     assert fits("ModelCatalog", api.get("/v2/models"))
     assert fits("ErrorResponse", connect(sandbox, key=None).get("/v2/me"))
     assert fits("ErrorResponse", api.get("/v2/jobs/42"))
+
+
+def test_the_responses_to_uploads_are_the_vendors(api):
+    taken = api.post("/v2/uploads", files={"file": b"OggS"})
+    refused = api.post("/v2/uploads", files={"file": b"<html>"})
+    document = json.loads(OPENAPI.read_text())["paths"]["/v2/uploads"]["post"]["responses"]
+    assert {str(taken.status_code), str(refused.status_code)} <= document.keys()
+    assert fits("Upload", taken)
+    assert fits("ValidationError", refused)

@@ -1,0 +1,92 @@
+"""Files on storage or on this machine, read as what is to be uploaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from airflow_provider_apiframe.api.errors import ApiframeError, UnreadableFileError
+from airflow_provider_apiframe.api.image_file import ImageFile
+from airflow_provider_apiframe.api.params.references import path_text
+from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.version_compat import has_file_system
+
+# What a second look cannot mend. What else a storage library raises is taken for a network or a
+# service that is away.
+_PERMANENT = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    ImportError,
+    ValueError,
+)
+_SHOWN_LENGTH = 300
+
+
+def read_image(source: Any, storage_conn_id: str | None = None) -> ImageFile:
+    """Read an image that is to be uploaded, and check it.
+
+    :param source: a local path, a storage path ("s3://bucket/key", "s3://conn_id@bucket/key"), a
+        path object, or an open binary file.
+    :param storage_conn_id: the Airflow connection for a storage path that names none; None means
+        the default of its scheme.
+    :raises UnreadableFileError: it is not there, no file, or its storage is away.
+    :raises InvalidRequestError: it is no image, or too large.
+    """
+    if callable(getattr(source, "read", None)):
+        name = str(getattr(source, "name", "the open file"))
+        with _errors_of(name):
+            return ImageFile.read(source, name)
+    path = path_text(source)
+    with _errors_of(path), _opened(path, storage_conn_id) as file:
+        return ImageFile.read(file, path)
+
+
+@contextmanager
+def _opened(path: str, conn_id: str | None) -> Iterator[IO[bytes]]:
+    scheme, _, rest = path.rpartition("://")
+    if scheme in ("", "file"):
+        with open(rest, "rb") as local:
+            yield local
+        return
+    fs, key = _file_system(path, scheme, conn_id)
+    with fs.open(key, "rb") as file:
+        yield file
+
+
+def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]:
+    """Return the file system that *path* is on, and what it calls the path."""
+    # Where DAGs are parsed, nobody needs them.
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from fsspec.core import url_to_fs
+
+    if not has_file_system(scheme):  # Airflow has none of its own, with connections
+        fs, key = url_to_fs(path)
+        return fs, key
+    names_connection = "@" in path.partition("://")[2].partition("/")[0]
+    storage_path = ObjectStoragePath(path, conn_id=None if names_connection else conn_id)
+    return storage_path.fs, storage_path.path
+
+
+@contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiframeError:
+        raise
+    except Exception as error:  # of any storage library
+        transient = not isinstance(error, _PERMANENT)
+        text = re.sub(r"\?\S+", "?***", without_keys(str(error)))[:_SHOWN_LENGTH]
+        advice = (
+            "Its storage may be away just now."
+            if transient
+            else "Name a file that the worker can read."
+        )
+        raise UnreadableFileError(
+            f"The input image {path} cannot be read: {type(error).__name__}: {text}. Nothing was "
+            f"submitted. {advice}",
+            transient=transient,
+        ) from None

@@ -1,0 +1,107 @@
+"""What the list of jobs says about the tries before this one."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_apiframe.api.errors import ApiframeError, DownloadError, NotFoundError
+from airflow_provider_apiframe.api.image_file import MAX_UPLOAD_BYTES
+from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.submission.references import HASH_PREFIX, References
+
+if TYPE_CHECKING:
+    from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+
+log = logging.getLogger(__name__)
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""By how much Airflow's clock and the API's may differ."""
+
+MAX_JOBS = 100
+"""One page of the list. Which request made a job the list does not show: each is read by its id."""
+
+
+def newest_job(hook: ApiframeHook) -> datetime | None:
+    """Return when the newest job was created, by the API's own clock; None where it does not say.
+
+    What is no newer was there before this try. Only ``reused`` and what the log says hang on it.
+    """
+    try:
+        jobs = hook.list_jobs(limit=1).jobs
+    except ApiframeError as error:
+        log.warning(
+            "The list of jobs cannot be read, so reused may be false for a job of an earlier try: "
+            "%s",
+            error,
+        )
+        return None
+    return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
+
+
+def may_have_submitted(hook: ApiframeHook, model: str, run_started: datetime | None) -> bool:
+    """Return whether there is a job that an earlier try of the run may have made."""
+    if run_started is None:
+        return True
+    try:
+        return bool(_jobs_since(hook, model, run_started)[0])
+    except ApiframeError:
+        return True  # nobody can say that there is none
+
+
+def find_submitted(
+    hook: ApiframeHook, references: References, since: datetime | None
+) -> Job | None:
+    """Return the job that an earlier try made from the same request and the same files.
+
+    The uploads' URLs differ from try to try, so a job is ours when its input is this request but
+    for the images, and each of its images is the same, byte for byte.
+
+    :param since: when the earliest of these tries may have begun, None where that is not known.
+    :returns: the job as it is now; a failed one only where no other can be ours. None where none is
+        proven to be ours, or more than one: identical requests of one run cannot be told apart.
+    :raises ApiframeError: the API or an image is away just now.
+    """
+    if since is None:
+        return None
+    listed, is_whole = _jobs_since(hook, references.request.model, since)
+    proven = (_proven(hook, job.id, references) for job in listed)
+    found = [job for job in proven if job]
+    alive = [job for job in found if not job.is_failed]
+    if alive:
+        return alive[0] if len(alive) == 1 else None
+    return found[0] if found and is_whole else None
+
+
+def _jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
+    """Return the jobs since *moment*, newest first, and whether these are all."""
+    page = hook.list_jobs(limit=MAX_JOBS, model=model)
+    since = moment - CLOCK_TOLERANCE
+    jobs = [job for job in page.jobs if job.created is None or job.created >= since]
+    is_last = page.next_cursor is None and not page.has_more
+    return jobs, is_last or len(jobs) < len(page.jobs)
+
+
+def _proven(hook: ApiframeHook, job_id: str, references: References) -> Job | None:
+    try:
+        job = hook.get_job(job_id)
+    except NotFoundError:
+        return None
+    pairs = references.hashed.paired_images(job.input)
+    same = pairs is not None and all(_is_same(hook, ours, theirs) for ours, theirs in pairs)
+    return job if same else None
+
+
+def _is_same(hook: ApiframeHook, ours: str, theirs: str) -> bool:
+    """Return whether a job's input image is *ours*: the same URL, or the same content."""
+    sha256 = ours.removeprefix(HASH_PREFIX)
+    if sha256 == ours:
+        return ours == theirs
+    try:
+        return hook.client.content_sha256(theirs, max_bytes=MAX_UPLOAD_BYTES) == sha256
+    except DownloadError as error:
+        if error.transient:
+            raise
+        log.warning("An input image of an earlier job cannot be compared: %s", error)
+        return False
