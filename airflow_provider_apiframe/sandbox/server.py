@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_provider_apiframe.sandbox.faults import Faults
 from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.accounts import API_KEY, Accounts
+from airflow_provider_apiframe.sandbox.state.links import cdn_url
 from airflow_provider_apiframe.sandbox.state.store import Clock, Store
 from airflow_provider_apiframe.sandbox.web.app import create_app
 from airflow_provider_apiframe.sandbox.web.responses import CLOSE_CONNECTION
@@ -102,6 +103,7 @@ class Sandbox:
     :param clock: gives epoch seconds, for tests that turn time themselves.
     :param options: by the names of `Settings`, e.g. `latency=0.05`.
     :ivar url: base URL while it runs, e.g. "http://127.0.0.1:40123".
+    :ivar cdn_url: base URL of the links to its images, on another host name of this machine.
     :ivar api_key: a key that is accepted.
     :ivar state: what it remembers: counts, credits, jobs; see `Store`.
     :ivar faults: `faults.next(...)` scripts the next faults.
@@ -119,7 +121,7 @@ class Sandbox:
         self.api_key = API_KEY
         self.faults = Faults(Settings().changed(options))
         self.state = Store(self.faults, Accounts(api_keys), clock)
-        self.url = ""
+        self.url = self.cdn_url = ""
         self._port = port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -157,6 +159,7 @@ class Sandbox:
             target=_serve, args=(server, listener), name="apiframe-sandbox", daemon=True
         )
         self.url = url_of(listener)
+        self.cdn_url = cdn_url(self.url)
         self._thread.start()
         if not server.ready.wait(START_SECONDS) or not server.started:
             raise RuntimeError(f"the sandbox did not start within {START_SECONDS:g} s")

@@ -72,6 +72,13 @@ class Settings(OptionModel):
         "seconds a finished image can be downloaded",
         "S",
     )
+    link_lifetime: Seconds | None = _option(
+        None,
+        JOBS,
+        "seconds until the CDN refuses a link; reading the job again gives a fresh one; "
+        "without it, links last as long as their images",
+        "S",
+    )
     upload_retention: Seconds = _option(
         # OpenAPI /v2/uploads: "Files live ~1-2h".
         3600.0,
@@ -118,6 +125,13 @@ class Settings(OptionModel):
     )
     gateway_timeouts: Share = _option(
         0.0, FAULTS, "share of accepted generations answered 504 in HTML", "SHARE"
+    )
+    cdn_errors: Share = _option(0.0, FAULTS, "share of downloads answered 503", "SHARE")
+    cdn_cut: Share = _option(
+        0.0, FAULTS, "share of downloads whose connection is closed half-way", "SHARE"
+    )
+    cdn_rate: Count = _option(
+        0, FAULTS, "bytes per second of each download, 0 for no limit", "BYTES"
     )
     rate_limit: Count = _option(0, FAULTS, "requests per minute and key, 0 for no limit", "N")
     retry_after: Seconds | None = _option(

@@ -28,7 +28,7 @@ def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_da
     assert (
         run.xcom("poster", "image_urls")
         == run.xcom("poster")["image_urls"]
-        == [f"{connected.url}/images/{job.id}-1.png"]
+        == [f"{connected.cdn_url}/images/{job.id}-1.png"]
     )
 
 
@@ -40,7 +40,7 @@ def test_a_job_is_submitted_then_collected_and_used(connected, run_dag):
         run.xcom("collect")["job_id"] == run.xcom("submit")["job_id"] == connected.state.jobs[0].id
     )
     assert run.xcom("collect", "image_urls") == [
-        f"{connected.url}/images/{connected.state.jobs[0].id}-1.jpg"
+        f"{connected.cdn_url}/images/{connected.state.jobs[0].id}-1.jpg"
     ]
 
 

@@ -151,7 +151,7 @@ def test_a_deferred_task_and_sensor_deliver_what_waiting_ones_do(connected, run_
     assert (
         made["image_urls"]
         == collected["image_urls"]
-        == [f"{connected.url}/images/{connected.state.jobs[0].id}-1.png"]
+        == [f"{connected.cdn_url}/images/{connected.state.jobs[0].id}-1.png"]
     )
 
 

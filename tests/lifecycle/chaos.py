@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from deployment import Deployment, free_port
+from deployment import Deployment
 from ledger import Entry, Ledger
+from ports import free_port
 from stage import FINISHED
 from waiting import wait_until
 

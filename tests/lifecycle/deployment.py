@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,23 +21,12 @@ import psutil
 import requests
 from airflow_api import AirflowApi
 from cryptography.fernet import Fernet
+from ports import free_port
 from waiting import wait_until
 
 HERE = Path(__file__).parent
 START_SECONDS = 300  # on a machine that does much else; else it takes 20
 PARALLELISM = 16
-
-
-def free_port() -> int:
-    """Return a port below those that outgoing connections take.
-
-    One of them could have it while its server is down.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Deployment:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from deployment import Deployment, free_port
+from deployment import Deployment
 from ledger import Ledger
 from PIL import Image
+from ports import free_port
 from waiting import wait_until
 
 from airflow_provider_apiframe.sandbox.server import Sandbox

@@ -30,21 +30,22 @@ class ImageCache:
     def __init__(self) -> None:
         self._lock = Lock()
         self._drawing = Semaphore(AT_ONCE)
-        self._images: OrderedDict[str, ImageFile] = OrderedDict()
+        self._images: OrderedDict[tuple[str, int], ImageFile] = OrderedDict()
 
-    def image(self, job: Job) -> ImageFile:
-        """Return the image of a completed job."""
-        if image := self._find(job.id):
+    def image(self, job: Job, number: int = 1) -> ImageFile:
+        """Return an image of a completed job, by its number from 1."""
+        key = job.id, number
+        if image := self._find(key):
             return image
         picture = self._picture(job.source)  # may need a place to draw of its own
         with self._drawing:
             # Another thread may have drawn it meanwhile.
-            image = self._find(job.id)
+            image = self._find(key)
             if image is None:
-                poster = replace(poster_of(job), picture=picture)
+                poster = replace(poster_of(job, number), picture=picture)
                 image = ImageFile(render(poster), CONTENT_TYPES[poster.format])
         with self._lock:
-            self._images[job.id] = image
+            self._images[key] = image
             while len(self._images) > KEPT:
                 self._images.popitem(last=False)
         return image
@@ -54,16 +55,19 @@ class ImageCache:
             return self.image(source).data
         return source.preview if source else None
 
-    def _find(self, job_id: str) -> ImageFile | None:
+    def _find(self, key: tuple[str, int]) -> ImageFile | None:
         with self._lock:
-            if job_id in self._images:
-                self._images.move_to_end(job_id)
-            return self._images.get(job_id)
+            if key in self._images:
+                self._images.move_to_end(key)
+            return self._images.get(key)
 
 
-def poster_of(job: Job) -> Poster:
-    """Return what is drawn for a job."""
+def poster_of(job: Job, number: int = 1) -> Poster:
+    """Return what is drawn for an image of a job, by its number from 1."""
     params = job.params
+    notes = [f"{name} {params[name]}" for name in ("steps", "guidance") if name in params]
+    if job.images > 1:
+        notes.append(f"image {number} of {job.images}")
     width, height = job.size
     return Poster(
         prompt=job.input["prompt"],
@@ -73,5 +77,6 @@ def poster_of(job: Job) -> Poster:
         format=params.get("output_format", "png"),
         quality=params.get("output_quality"),
         seed=params.get("seed"),
-        notes=tuple(f"{name} {params[name]}" for name in ("steps", "guidance") if name in params),
+        notes=tuple(notes),
+        number=number,
     )

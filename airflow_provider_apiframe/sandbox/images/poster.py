@@ -1,8 +1,8 @@
 """The images: a poster with the prompt's headline large, the whole prompt small, and its making.
 
 The same poster always gives the same image. The palette comes from the seed when there is one, so
-that images of one seed look like one campaign; the design comes from seed and prompt. Of a prompt
-that does not fit even in the smallest letters, the end is left out.
+that images of one seed look like one campaign; the design comes from seed, prompt and number.
+Of a prompt that does not fit even in the smallest letters, the end is left out.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Poster:
     :param quality: 0-100 for jpg and webp, None for the default; png has none.
     :param seed: the seed of the request, None if it has none.
     :param notes: more for the footer, e.g. "steps 30".
+    :param number: of the image in its job, from 1; each has a design of its own.
     :param picture: an image file that shows through the background, None for none.
     """
 
@@ -60,6 +61,7 @@ class Poster:
     quality: int | None = None
     seed: int | None = None
     notes: tuple[str, ...] = ()
+    number: int = 1
     picture: bytes | None = None
 
 
@@ -74,7 +76,8 @@ def draw(poster: Poster) -> Image.Image:
     palette = Random(f"palette {prompt if poster.seed is None else poster.seed}").choice(PALETTES)
     layout = _lay_out(poster, prompt)
     image = Image.new("RGB", (poster.width, poster.height), palette.paper)
-    rng = Random(f"design {poster.seed} {prompt}")
+    variant = f" {poster.number}" if poster.number > 1 else ""
+    rng = Random(f"design {poster.seed} {prompt}{variant}")
     image.paste(_with_picture(background(*layout.art, palette, rng), poster.picture))
     _write_headline(image, layout, headline_of(prompt), palette)
     _write_paper(image, layout, palette)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from airflow_provider_apiframe.sandbox.settings import Settings
 from airflow_provider_apiframe.sandbox.state.image_size import Size
+from airflow_provider_apiframe.sandbox.state.links import image_link
 from airflow_provider_apiframe.sandbox.state.uploads import Upload
 
 Position = tuple[float, str]
@@ -42,6 +43,7 @@ class Job:
     :param error: the text of a FAILED job.
     :param size: width and height of the image in pixels.
     :param base_url: where the submitter reached the sandbox, without a slash at the end.
+    :param images: how many images it makes, 1 or more.
     :param source: the first input image, where it is an upload or an image of this sandbox.
     :param refunded: whether the credits were given back.
     :param webhook_status: pending, delivered or failed; None without a webhook.
@@ -58,6 +60,7 @@ class Job:
     error: str | None
     size: Size
     base_url: str
+    images: int = 1
     source: Upload | Job | None = field(default=None, repr=False)
     refunded: bool = False
     webhook_status: str | None = None
@@ -78,9 +81,10 @@ class Job:
         return params
 
     @property
-    def image_name(self) -> str:
-        """File name of the image on the CDN route."""
-        return f"{self.id}-1.{self.params.get('output_format', 'png')}"
+    def image_names(self) -> list[str]:
+        """File names of the images on the CDN route."""
+        extension = self.params.get("output_format", "png")
+        return [f"{self.id}-{number}.{extension}" for number in range(1, self.images + 1)]
 
     @property
     def started_at(self) -> float:
@@ -114,12 +118,13 @@ class Job:
         """Return `result` at `now`, in the form the settings ask for; None if there is none."""
         if self.status(now) != "COMPLETED" or now < self.finish_at + settings.result_delay:
             return None
-        url = f"{base_url}/images/{self.image_name}"
+        lifetime = settings.link_lifetime
+        links = [image_link(base_url, name, now, lifetime) for name in self.image_names]
         forms: dict[str, Any] = {
-            "images": {"images": [url]},
-            "url": url,
-            "list": [url],
-            "single": {"imageUrl": url},
+            "images": {"images": links},
+            "url": links[0],
+            "list": links,
+            "single": {"imageUrl": links[0]},
             "none": {},
         }
         return forms[settings.result_form]

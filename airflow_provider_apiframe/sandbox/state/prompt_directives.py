@@ -7,6 +7,7 @@ In the prompt         What happens to the job
 ``[cancel]``           ends CANCELLED, credits are given back
 ``[stuck]``            stays PROCESSING for ever
 ``[takes: 12]``        takes 12 seconds instead of the sandbox's latency
+``[images: 4]``        makes 4 images instead of one, 10 at most
 ====================  ==================================================================
 """
 
@@ -15,7 +16,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"\[\s*(fail|cancel|stuck|takes)\s*(?::\s*([^\]]*?)\s*)?\]", re.IGNORECASE)
+_DIRECTIVE = re.compile(
+    r"\[\s*(fail|cancel|stuck|takes|images)\s*(?::\s*([^\]]*?)\s*)?\]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +29,29 @@ class PromptDirectives:
     :param cancelled: whether to end CANCELLED.
     :param stuck: whether never to end.
     :param takes: seconds from acceptance to the end.
+    :param images: how many images to make, 1-10.
     """
 
     failure: str | None = None
     cancelled: bool = False
     stuck: bool = False
     takes: float | None = None
+    images: int = 1
 
     @classmethod
     def of(cls, prompt: str) -> PromptDirectives:
         """Read the directives of `prompt`.
 
-        The last of a kind counts; a number of seconds that can't be read is ignored.
+        The last of a kind counts; a number that can't be read or is out of range is ignored.
         """
         found = {match[1].lower(): match[2] or "" for match in _DIRECTIVE.finditer(prompt)}
-        takes = found.get("takes", "")
+        takes, images = found.get("takes", ""), found.get("images", "")
         return cls(
             failure=(found["fail"] or "Generation failed") if "fail" in found else None,
             cancelled="cancel" in found,
             stuck="stuck" in found,
             takes=float(takes) if re.fullmatch(r"\d+(\.\d+)?", takes) else None,
+            images=int(images) if re.fullmatch("[1-9]|10", images) else 1,
         )
 
 

@@ -169,6 +169,7 @@ class Store:
             error=error,
             size=size,
             base_url=base_url,
+            images=directives.images,
             source=self._source(images[0]) if images else None,
             webhook_status="pending" if "webhookUrl" in body else None,
         )
@@ -199,9 +200,9 @@ class Store:
         return job if job and user_id in (None, job.user_id) else None
 
     def job_of_image(self, name: str) -> Job | None:
-        """Return the completed, unexpired job whose image has this file name."""
+        """Return the completed, unexpired job that has an image of this file name."""
         job, now = self._by_id.get(name[:36]), self.clock()
-        if job is None or job.image_name != name or job.status(now) != "COMPLETED":
+        if job is None or name not in job.image_names or job.status(now) != "COMPLETED":
             return None
         return None if job.expired(now, self.faults.settings.retention) else job
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from airflow_provider_apiframe.sandbox.faults import Faults
 from airflow_provider_apiframe.sandbox.state.image_size import Size
+from airflow_provider_apiframe.sandbox.state.links import cdn_url
 
 Kind = Literal["image", "video", "audio"]
 
@@ -117,7 +118,7 @@ class Uploads:
 
         Only uploads to this sandbox are looked for.
         """
-        folder = f"{base_url}/{FOLDER}/"
+        folder = f"{cdn_url(base_url)}/{FOLDER}/"
         names = [url.removeprefix(folder) for url in urls if url.startswith(folder)]
         return None if all(map(self.find, names)) else UNFETCHABLE
 

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from airflow_provider_apiframe.sandbox.faults import GATEWAY_PAGE
 from airflow_provider_apiframe.sandbox.images.cache import ImageCache
 from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web import control, uploads
+from airflow_provider_apiframe.sandbox.web import cdn, control, uploads
 from airflow_provider_apiframe.sandbox.web.dependencies import (
     BaseUrl,
     Caller,
@@ -64,6 +64,7 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     app.state.images = ImageCache()
     app.include_router(_open_routes)
     app.include_router(_keyed_routes)
+    app.include_router(cdn.routes)
     app.include_router(uploads.open_routes)
     app.include_router(control.routes)
     add_error_handlers(app)
@@ -132,14 +133,3 @@ async def _me(store: StoreDep, caller: Caller) -> Response:
 async def _models(modality: Modality = "image") -> Response:
     models = [model.document() for model in MODELS.values()] if modality == "image" else []
     return Json({"models": models})
-
-
-@_open_routes.api_route("/images/{name}", methods=["GET", "HEAD"])
-def _image(request: Request, store: StoreDep, name: str) -> Response:
-    # Not async: an image takes a while to draw, and the other requests must not wait for it.
-    job = store.job_of_image(name)
-    if job is None:
-        return PlainTextResponse("Not found", 404)
-    image = request.app.state.images.image(job)
-    headers = {"Cache-Control": "public, max-age=3600"}
-    return Response(image.data, media_type=image.content_type, headers=headers)

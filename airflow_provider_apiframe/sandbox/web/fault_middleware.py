@@ -55,9 +55,9 @@ class FaultMiddleware:
         # A client that gives up during the delay has sent its request all the same.
         receive = await _read_to_end(receive)
         await asyncio.sleep(fault.delay)
+        if fault.cut_after is not None:
+            send = _cut(scope, receive, send, fault.cut_after)
         if not fault.replaces_response:
-            if fault.cut_after is not None:
-                send = _cut(scope, receive, send, fault.cut_after)
             await self._app(scope, receive, send)
             return
         if fault.applied:

@@ -12,7 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 
 from airflow_provider_apiframe.sandbox.state.jobs import iso_time
+from airflow_provider_apiframe.sandbox.state.links import cdn_url
 from airflow_provider_apiframe.sandbox.state.uploads import FOLDER, LARGEST, UploadRefused
+from airflow_provider_apiframe.sandbox.web.cdn import check_no_key
 from airflow_provider_apiframe.sandbox.web.dependencies import BaseUrl, StoreDep, check_user_agent
 from airflow_provider_apiframe.sandbox.web.responses import Json
 from airflow_provider_apiframe.sandbox.web.validation import InvalidRequest
@@ -20,7 +22,7 @@ from airflow_provider_apiframe.sandbox.web.validation import InvalidRequest
 LARGEST_BODY = max(LARGEST.values()) + 64 * 1024  # with what a form needs around the file
 
 keyed_routes = APIRouter()
-open_routes = APIRouter(dependencies=[Depends(check_user_agent)])
+open_routes = APIRouter(dependencies=[Depends(check_user_agent), Depends(check_no_key)])
 
 
 async def _uploaded_file(request: Request) -> bytes:
@@ -48,7 +50,7 @@ async def _upload(
         raise InvalidRequest({"file": [str(refused)]}) from None
     document = {
         "id": upload.id,
-        "url": f"{base_url}/{FOLDER}/{upload.name}",
+        "url": f"{cdn_url(base_url)}/{FOLDER}/{upload.name}",
         "kind": upload.kind,
         "contentType": upload.content_type,
         "byteSize": len(upload.content),

@@ -74,7 +74,7 @@ def test_an_image_is_made(client, sandbox, clock):
     clock.advance(10)
     job = client.get_job(accepted.job_id)
     assert (job.id, job.status, job.credit_cost) == (accepted.job_id, "COMPLETED", 12)
-    assert job.image_urls == [f"{sandbox.url}/images/{job.id}-1.webp"]
+    assert job.image_urls == [f"{sandbox.cdn_url}/images/{job.id}-1.webp"]
     assert job.completed_at == "2027-01-15T08:00:10.000Z"
 
 
@@ -93,7 +93,7 @@ def test_a_job_is_read_in_every_form_of_result(client, sandbox, clock, form):
     job_id = client.generate(a_request(), "key-1").job_id
     clock.advance(10)
     job = client.get_job(job_id)
-    assert job.raise_for_status().image_urls == [f"{sandbox.url}/images/{job_id}-1.png"]
+    assert job.raise_for_status().image_urls == [f"{sandbox.cdn_url}/images/{job_id}-1.png"]
     assert job.credit_cost is None
 
 

@@ -359,5 +359,5 @@ def test_a_request_of_its_own_may_name_files(mug, connected):
         prompt="a mug", flux_params={"input_images": [str(mug), "https://a.example/b.png"]}
     )
     first, second = connected.state.job(accepted.job_id).input["fluxParams"]["input_images"]
-    assert first.startswith(f"{connected.url}/uploads/")
+    assert first.startswith(f"{connected.cdn_url}/uploads/")
     assert second == "https://a.example/b.png"

@@ -289,7 +289,7 @@ def test_execute_returns_the_image_and_pushes_the_job_id(connected, ti):
     (job,) = connected.state.jobs
     assert ti.xcoms["job_id"] == job.id
     assert result.pop("completed_at") >= result.pop("created_at")
-    url = f"{connected.url}/images/{job.id}-1.webp"
+    url = f"{connected.cdn_url}/images/{job.id}-1.webp"
     assert result == {
         "job_id": job.id,
         "model": "flux-2-flex",

@@ -35,7 +35,7 @@ def submit(connected):
 def test_it_pokes_until_the_job_is_finished_and_returns_the_images(connected, submit, ti):
     job_id = submit()
     result = sensor(job_id=job_id).execute({"ti": ti})
-    assert result["image_urls"] == [f"{connected.url}/images/{job_id}-1.png"]
+    assert result["image_urls"] == [f"{connected.cdn_url}/images/{job_id}-1.png"]
     assert (result["status"], result["prompt"], result["credit_cost"]) == (
         "COMPLETED",
         "a poster",

@@ -73,7 +73,7 @@ def test_it_fires_once_with_the_finished_job(connected, job_id):
     assert (job.id, job.status, job.image_urls) == (
         job_id,
         "COMPLETED",
-        [f"{connected.url}/images/{job_id}-1.png"],
+        [f"{connected.cdn_url}/images/{job_id}-1.png"],
     )
 
 

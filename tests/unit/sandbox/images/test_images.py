@@ -33,7 +33,7 @@ def image_of(api, clock, **params):
     job_id = api.job_id(SALE, fluxParams=params)
     clock.advance(10)
     [url] = api.job(job_id)["result"]["images"]
-    return url, api.get(url)
+    return url, api.download(url)
 
 
 @pytest.mark.parametrize(
@@ -225,17 +225,17 @@ def test_the_cdn_needs_no_key(sandbox, api, connect, clock):
 
 def test_there_is_no_image_before_the_job_is_done_or_under_another_name(sandbox, api, clock):
     job_id = api.job_id()
-    assert api.get(f"/images/{job_id}-1.png").status_code == 404
+    assert api.download(f"/images/{job_id}-1.png").status_code == 404
     clock.advance(10)
-    assert api.get(f"/images/{job_id}-1.png").status_code == 200
+    assert api.download(f"/images/{job_id}-1.png").status_code == 200
     for name in (f"{job_id}-2.png", f"{job_id}-1.jpg", f"{job_id}", "x.png"):
-        assert api.get(f"/images/{name}").status_code == 404
+        assert api.download(f"/images/{name}").status_code == 404
 
 
 def test_a_failed_job_has_no_image(api, clock):
     job_id = api.job_id("[fail: no]")
     clock.advance(10)
-    assert api.get(f"/images/{job_id}-1.png").status_code == 404
+    assert api.download(f"/images/{job_id}-1.png").status_code == 404
 
 
 def test_an_image_is_gone_after_its_retention(serve, connect, clock):
@@ -243,7 +243,7 @@ def test_an_image_is_gone_after_its_retention(serve, connect, clock):
     url, answer = image_of(api, clock)
     assert answer.status_code == 200
     clock.advance(60)
-    assert api.get(url).status_code == 404
+    assert api.download(url).status_code == 404
     assert api.jobs()["jobs"][0]["result"] is not None
 
 

@@ -99,10 +99,10 @@ def test_a_file_is_there_until_it_expires(api, clock, sandbox):
     sandbox.configure(upload_retention=60)
     url = upload(api, picture()).json()["url"]
     clock.advance(59)
-    assert api.get(url).status_code == 200
+    assert api.download(url).status_code == 200
     clock.advance(1)
-    assert api.get(url).status_code == 404
-    assert api.get("/uploads/nothing.png").status_code == 404
+    assert api.download(url).status_code == 404
+    assert api.download("/uploads/nothing.png").status_code == 404
 
 
 def test_a_fault_may_meet_uploads_and_their_downloads(api, sandbox):
@@ -110,7 +110,7 @@ def test_a_fault_may_meet_uploads_and_their_downloads(api, sandbox):
     sandbox.faults.next("uploaded_file", status=503)
     assert upload(api, picture()).status_code == 502
     url = upload(api, picture()).json()["url"]
-    assert [api.get(url).status_code for _ in range(2)] == [503, 200]
+    assert [api.download(url).status_code for _ in range(2)] == [503, 200]
     assert sandbox.state.requests == {"upload": 2, "uploaded_file": 2}
 
 
@@ -122,7 +122,9 @@ def test_an_image_can_match_an_upload(api, clock):
     url = upload(api, picture((640, 320))).json()["url"]
     job_id = job_from(api, url, aspect_ratio="match_input_image", resolution="match_input_image")
     clock.advance(10)
-    with Image.open(io.BytesIO(api.get(api.job(job_id)["result"]["images"][0]).content)) as image:
+    with Image.open(
+        io.BytesIO(api.download(api.job(job_id)["result"]["images"][0]).content)
+    ) as image:
         assert image.size == (640, 320)
 
 
@@ -131,7 +133,7 @@ def test_an_image_can_match_an_upload(api, clock):
 def test_a_job_whose_upload_is_gone_is_accepted_fails_and_is_refunded(
     params, known, api, clock, sandbox
 ):
-    url = upload(api, picture()).json()["url"] if known else f"{sandbox.url}/uploads/no.png"
+    url = upload(api, picture()).json()["url"] if known else f"{sandbox.cdn_url}/uploads/no.png"
     clock.advance(3600)
     job_id = api.job_id(fluxParams={params: [url] if params == "input_images" else url})
     clock.advance(10)
@@ -162,7 +164,7 @@ def test_the_input_image_shows_in_the_poster_and_in_posters_made_from_that(api, 
         for color in ("red", "blue")
     }
     for links_now in (links, {color: poster_from(link) for color, link in links.items()}):
-        red, blue = (color_of(api.get(links_now[color]).content) for color in ("red", "blue"))
+        red, blue = (color_of(api.download(links_now[color]).content) for color in ("red", "blue"))
         assert red[0] > blue[0]
         assert blue[2] > red[2]
 
@@ -170,4 +172,4 @@ def test_the_input_image_shows_in_the_poster_and_in_posters_made_from_that(api, 
 def test_what_only_begins_like_an_image_is_taken_and_not_shown(api, clock):
     job_id = job_from(api, upload(api, b"\x89PNG\r\n\x1a\nnothing").json()["url"])
     clock.advance(10)
-    assert api.get(api.job(job_id)["result"]["images"][0]).status_code == 200
+    assert api.download(api.job(job_id)["result"]["images"][0]).status_code == 200
