@@ -27,7 +27,6 @@ with DAG(
             pattern="/$",
         ),
     },
-    default_args={"retries": 3},
     tags=["example", "apiframe"],
     doc_md=__doc__,
 ):
@@ -36,12 +35,14 @@ with DAG(
         prompt="Studio photo of {{ params.product }}, plain white background",
         flux_params={"aspect_ratio": "1:1", "output_format": "png"},
         save_to="{{ params.output }}{run_id}/photo.{ext}",
+        retries=3,
     )
 
     scenes = FluxGenerateOperator.partial(
         task_id="scenes",
         flux_params={"input_images": photo.output, "aspect_ratio": "16:9"},
         save_to="{{ params.output }}{run_id}/scene-{map_index}.{ext}",
+        retries=3,
     ).expand(prompt=[f"The same product {scene}" for scene in SCENES])
 
     @task

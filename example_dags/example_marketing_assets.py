@@ -102,7 +102,6 @@ with DAG(
             pattern="/$",
         ),
     },
-    default_args={"retries": 3},  # they cost nothing: a retry finds the job again
     tags=["example", "apiframe"],
     doc_md=__doc__,
 ):
@@ -123,12 +122,16 @@ with DAG(
             for image in campaign(params)
         ]
 
-    images = FluxGenerateOperator.partial(task_id="images", poll_interval=1.0).expand_kwargs(plan())
+    images = FluxGenerateOperator.partial(
+        task_id="images",
+        poll_interval=1.0,
+        retries=3,  # they cost nothing: a retry finds the job again
+    ).expand_kwargs(plan())
 
     # Of each image that was made; one that was refused must not stop the others.
-    variants = image_variants(images.output, VARIANTS, trigger_rule="all_done")
+    variants = image_variants(images.output, VARIANTS, trigger_rule="all_done", retries=3)
 
-    @task(trigger_rule="all_done")
+    @task(trigger_rule="all_done", retries=3)
     def collect(
         images: list[dict[str, Any]], variants: list[dict[str, str]], params: dict[str, Any]
     ) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.validation import truncated_repr
+from airflow_provider_apiframe.delivery.image_structure import has_credentials
 from airflow_provider_apiframe.delivery.resize import (
     CONTENT_TYPES,
     DecodedImage,
@@ -19,6 +20,11 @@ from airflow_provider_apiframe.delivery.resize import (
     write_image,
 )
 from airflow_provider_apiframe.delivery.variant_arguments import Variant, literal_if_text
+from airflow_provider_apiframe.delivery.xmp import (
+    SOURCE_TYPE,
+    TRAINED_ALGORITHMIC_MEDIA,
+    new_packet,
+)
 from airflow_provider_apiframe.hooks.object_store import (
     local_copy,
     put,
@@ -85,7 +91,11 @@ def make_variants(
 def _read(source: str, conn_id: str | None, folder: Path) -> DecodedImage:
     copy = folder / "source"
     local_copy(storage_path(source, conn_id), copy)
-    return read_image(copy, split_connection(source)[1])
+    image = read_image(copy, split_connection(source)[1])
+    if image.xmp is None and has_credentials(copy):
+        # They cannot survive an edit; that AI made the image still holds.
+        return replace(image, xmp=new_packet({SOURCE_TYPE: TRAINED_ALGORITHMIC_MEDIA}))
+    return image
 
 
 def _make(image: DecodedImage, target: Target, conn_id: str | None, folder: Path) -> str:

@@ -52,10 +52,17 @@ class Run:
         return [ti.rendered_map_index for ti in self._instances(task_id)]
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
-        (instance,) = self._instances(task_id)
-        value = instance.xcom_pull(task_ids=task_id, key=key, map_indexes=instance.map_index)
-        assert value is not None, f"{task_id} pushed no {key}"
+        (value,) = self.xcoms(task_id, key)
         return value
+
+    def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
+        """What each instance of a mapped task pushed."""
+        values = [
+            instance.xcom_pull(task_ids=task_id, key=key, map_indexes=instance.map_index)
+            for instance in self._instances(task_id)
+        ]
+        assert None not in values, f"{task_id} pushed no {key}"
+        return values
 
     def stored(self, task_id: str, key: str) -> Any:
         """What a task noted in the task state store (Airflow 3.3)."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from image_files import metadata_piece, with_metadata
 from PIL import Image
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
@@ -138,3 +139,17 @@ def test_a_variants_name_is_made_of_its_sources(source, save_to, path):
 def test_no_variant_takes_the_place_of_another_or_of_a_source(sources, names, save_to):
     with pytest.raises(InvalidRequestError, match="there is one already; take another name"):
         paths(sources, names, save_to)
+
+
+def test_an_image_whose_credentials_an_edit_removes_keeps_the_mark_of_ai(tmp_path):
+    result = stored(tmp_path, "poster.png")
+    file = tmp_path / "poster.png"
+    data = file.read_bytes()
+    file.write_bytes(with_metadata(data, metadata_piece(data, "credentials", b"c2pa")))
+    make_variants(result, {"story": Variant(size="20x40", format="webp")})
+    assert b"trainedAlgorithmicMedia" in (tmp_path / "poster-story.webp").read_bytes()
+
+
+def test_an_image_that_was_saved_without_a_mark_has_variants_without_one(tmp_path):
+    make_variants(stored(tmp_path, "poster.png"), STORY)
+    assert b"trainedAlgorithmicMedia" not in (tmp_path / "poster-story.png").read_bytes()
