@@ -7,10 +7,8 @@ product-style User-Agent.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 import re
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 import tenacity
@@ -34,6 +32,7 @@ from airflow_provider_apiframe.api.image_format import (
     image_type,
     is_complete,
 )
+from airflow_provider_apiframe.api.redirects import redirected, without_secrets
 from airflow_provider_apiframe.api.retries import retry_backoff
 from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, is_loopback
 
@@ -131,7 +130,7 @@ def _retrying(
         try:
             return within(max_seconds, attempt)
         except TimeoutError:
-            shown = _without_secrets(url)
+            shown = without_secrets(url)
             raise DownloadError(
                 f"{shown} was not there whole within {max_seconds:g} s", transient=True
             ) from None
@@ -164,7 +163,7 @@ def _hash_once(url: str, timeout: float, verify: bool | str, max_bytes: int) -> 
 
 def _check_size(url: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        shown = _without_secrets(url)
+        shown = without_secrets(url)
         raise DownloadError(f"{shown} gives more than {max_bytes} bytes; stopped", transient=False)
 
 
@@ -172,7 +171,7 @@ def _copy(
     url: str, response: requests.Response, file: IO[bytes], max_bytes: int
 ) -> tuple[str, int, str, str]:
     """Copy the image into *file*; return its SHA-256, size, content type and extension."""
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     digest, size, head, tail = hashlib.sha256(), 0, b"", b""
     promised = response.headers.get("Content-Length", "")
     # Not read to find out: what says so much is no image of ours.
@@ -202,7 +201,7 @@ def _copy(
 @contextmanager
 def _following(url: str, timeout: float, verify: bool | str) -> Iterator[requests.Response]:
     """Yield the 200 response that *url* leads to."""
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
     try:
         with requests.Session() as session:
@@ -221,7 +220,7 @@ def _following(url: str, timeout: float, verify: bool | str) -> Iterator[request
                         _check_status(shown, response.status_code)
                         yield response
                         return
-                    url = _redirected(url, location, shown)
+                    url = redirected(url, location, shown)
             raise DownloadError(
                 f"{shown} redirects more than {_MAX_REDIRECTS} times", transient=False
             )
@@ -250,31 +249,6 @@ def _check_status(shown: str, status: int) -> None:
     )
 
 
-def _redirected(url: str, location: str, shown: str) -> str:
-    """Return where a redirect of *url* leads, if that is no way into somebody's own network."""
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
-    where = _without_secrets(target)
-    if after.scheme not in ("http", "https") or (before.scheme == "https" != after.scheme):
-        raise DownloadError(f"{shown} redirects to {where}, which is not https", transient=False)
-    if is_loopback(before.hostname) and is_loopback(after.hostname):
-        return target
-    if not _is_public(after.hostname or ""):
-        raise DownloadError(
-            f"{shown} redirects to {where}, which is not a public address", transient=False
-        )
-    return target
-
-
-def _is_public(host: str) -> bool:
-    """Return whether no address of *host* is known to be private."""
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
-    except (OSError, UnicodeError):
-        return True  # through a proxy it may be reached all the same
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found)
-
-
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
@@ -289,13 +263,3 @@ def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
 def _file_name(url: str, extension: str) -> str:
     stem = Path(unquote(urlsplit(url).path)).stem
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:_MAX_NAME] or 'image'}.{extension}"
-
-
-def _without_secrets(url: str) -> str:
-    """Return *url* without user, password and query, for error texts: a signed link is a secret."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the link"
-    netloc = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=netloc, query="", fragment="").geturl()

@@ -20,7 +20,11 @@ from airflow_provider_apiframe.api.validation import (
 )
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+CONNECTION_ID = "c2pa_default"
+"""Of the Airflow connection with the certificate, which may have any type."""
 
 DEFAULT_NAME = "the signing certificate"
 
@@ -156,6 +160,26 @@ class SigningCertificate(FrozenModel):
                 f"{truncated_repr(certificate.subject.rfc4514_string())}"
             )
         return self
+
+
+def certificate_of_connection(conn_id: str = CONNECTION_ID) -> SigningCertificate:
+    """Return the signing certificate in an Airflow connection.
+
+    :raises ConfigurationError: as :func:`signing_certificate`.
+    """
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    try:
+        return signing_certificate(
+            f"connection {conn_id!r}", *_password_and_extra(BaseHook.get_connection(conn_id))
+        )
+    except ConfigurationError as error:
+        # Without the frames that hold the private key: Airflow may log local variables.
+        raise error.with_traceback(None) from None
+
+
+def _password_and_extra(connection: Connection) -> tuple[str | None, str | None]:
+    return connection.password, connection.extra
 
 
 def signing_certificate(

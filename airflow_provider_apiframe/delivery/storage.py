@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
     BrokenImageError,
-    ConfigurationError,
     DownloadError,
     InvalidRequestError,
 )
@@ -34,7 +33,7 @@ from airflow_provider_apiframe.delivery.result import ImageResult
 from airflow_provider_apiframe.delivery.signing import load_library, sign_c2pa
 from airflow_provider_apiframe.delivery.signing_certificate import (
     SigningCertificate,
-    signing_certificate,
+    certificate_of_connection,
 )
 from airflow_provider_apiframe.hooks.object_store import (
     StorageError,
@@ -46,17 +45,12 @@ from airflow_provider_apiframe.hooks.object_store import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_apiframe.api.client import ApiframeClient
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
 
 Provenance = Literal["iptc", "c2pa"]
-
-CERTIFICATE_CONNECTION = "c2pa_default"
-"""Id of the Airflow connection with the certificate: any type, see docs/provenance.md."""
 
 MAX_THREADS = 8
 """How many images of a job are fetched and stored at once."""
@@ -120,7 +114,10 @@ class ImageStorage:
         """
         if save_to is None:
             return None
-        certificate = _certificate() if provenance == "c2pa" else None
+        certificate = None
+        if provenance == "c2pa":
+            load_library()  # found missing before anything is paid
+            certificate = certificate_of_connection()
         names = _placeholder_values(context)
         return cls(hook.client, SaveTo.parse(save_to), names, conn_id, provenance, certificate)
 
@@ -255,24 +252,6 @@ class ImageStorage:
 
     def _uri(self, job_id: str, n: int, ext: str) -> str:
         return self.save_to.uri({**self.names, "job_id": job_id}, n=n, ext=ext)
-
-
-def _certificate() -> SigningCertificate:
-    from airflow.providers.common.compat.sdk import BaseHook
-
-    load_library()
-    name = f"connection {CERTIFICATE_CONNECTION!r}"
-    try:
-        return signing_certificate(
-            name, *_password_and_extra(BaseHook.get_connection(CERTIFICATE_CONNECTION))
-        )
-    except ConfigurationError as error:
-        # Without the frames that hold the private key: Airflow may log local variables.
-        raise error.with_traceback(None) from None
-
-
-def _password_and_extra(connection: Connection) -> tuple[str | None, str | None]:
-    return connection.password, connection.extra
 
 
 def _placeholder_values(context: Any) -> dict[str, Any]:

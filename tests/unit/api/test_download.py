@@ -19,6 +19,7 @@ from airflow_provider_apiframe.api.download import download, image_type
 from airflow_provider_apiframe.api.endpoints import USER_AGENT
 from airflow_provider_apiframe.api.errors import DownloadError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.redirects import redirected
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"png" * 100 + b"IEND\xaeB`\x82"
@@ -500,10 +501,10 @@ def test_where_a_redirect_may_lead(before, after, allowed, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     if allowed:
-        assert module._redirected(before, after, "the link") == after
+        assert redirected(before, after, "the link") == after
     else:
         with pytest.raises(DownloadError):
-            module._redirected(before, after, "the link")
+            redirected(before, after, "the link")
 
 
 def test_a_circle_of_redirects_ends(elsewhere, tmp_path):

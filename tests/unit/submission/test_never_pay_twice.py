@@ -60,7 +60,7 @@ def test_a_finished_job_is_delivered_without_waiting_or_deferring(store, connect
     task = Task(store, deferrable=True)
     with pytest.raises(Killed):
         task.run("at the end")
-    assert task.run("before waiting")["reused"] is True
+    assert task.run("if it waits")["reused"] is True
 
 
 def test_a_first_try_is_not_called_reused(store, connected):
