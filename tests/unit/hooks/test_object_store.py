@@ -142,7 +142,9 @@ def test_elsewhere_than_on_object_stores_the_final_name_is_only_given_by_renamin
 def test_an_object_store_gets_the_object_at_once_with_its_content_type(scheme, options, file):
     store = Store()
     put(file, store.path(f"{scheme}://bucket/poster.webp"), "image/webp")
-    assert store.puts == [("/bucket/poster.webp", options)]
+    ((path, given),) = store.puts
+    assert path == "/bucket/poster.webp"
+    assert options.items() <= given.items()
 
 
 @pytest.mark.parametrize(
