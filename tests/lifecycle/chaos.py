@@ -23,7 +23,6 @@ CONNECTION = "chaos"
 MODES = ("sync", "deferrable")
 RUNS_AT_A_TIME = 2
 SECONDS_PER_FAULT = 12  # the loop gives up when it takes longer than this
-MOST_QUEUED = 4  # faults of a route; with more, no poll succeeds, and the polls become rare
 RESULT_DELAY = 3.0  # seconds; well below what the provider gives a COMPLETED job without images
 
 ODD_RESPONSES: dict[str, dict[str, Any]] = {
@@ -121,9 +120,10 @@ class Chaos:
         return [run for run in self.runs if is_unfinished(run)]
 
     def _script(self, route: str, times: int = 1, **fault: Any) -> None:
-        """Queue a fault for the next requests, unless enough wait for a request already."""
-        met = sum(entry.route == route for entry in self._ledger.faults)
-        if self._scripted[route] - met < MOST_QUEUED:
+        """Queue a fault, unless the last request met one: where none succeeds, they become rare."""
+        requests = self._ledger.requests(route)
+        queued = self._scripted[route] - sum(entry.fault is not None for entry in requests)
+        if not queued and not (requests and requests[-1].fault):
             self.sandbox.faults.next(route, times=times, **fault)
             self._scripted[route] += times
 
