@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_SECONDS = 600.0
 """Time cap of one transfer: 100 MB at 170 kB/s."""
 
+PUT_PIECE_BYTES = 6 * 1024 * 1024
+"""How much of a file is in memory at once. The libraries take 50 MiB, of each image of a job."""
+
 _LOCAL = ("", "file", "local")  # a path without a scheme has none
 _ATTEMPTS = 10  # to rename a file that others write at the same time
 _MAX_REASON = 300  # characters of a library's own text
@@ -136,11 +139,14 @@ def put(local: Path, target: ObjectStoragePath, content_type: str) -> None:
 
 
 def _object_options(scheme: str, content_type: str) -> dict[str, Any] | None:
-    """Return how the content type is told to an object store; None for another file system."""
+    """Return what an object store's library is told: content type, and to send in small pieces.
+
+    None for another file system.
+    """
     if scheme in ("s3", "s3a", "s3n"):
-        return {"ContentType": content_type}
+        return {"ContentType": content_type, "chunksize": PUT_PIECE_BYTES, "max_concurrency": 1}
     if scheme in ("gs", "gcs"):
-        return {"content_type": content_type}
+        return {"content_type": content_type, "chunksize": PUT_PIECE_BYTES}
     if scheme in ("abfs", "abfss", "az", "adl"):
         from azure.storage.blob import ContentSettings
 

