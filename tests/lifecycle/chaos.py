@@ -24,7 +24,6 @@ CONNECTION = "chaos"
 MODES = ("sync", "deferrable")
 RUNS_AT_A_TIME = 2
 SECONDS_PER_FAULT = 12  # the loop gives up when it takes longer than this
-MOST_QUEUED = 6  # odd responses of a route; those for the list wait until somebody reads it
 RESULT_DELAY = 3.0  # seconds; well below what the provider gives a COMPLETED job without images
 
 ODD_RESPONSES: dict[str, dict[str, Any]] = {
@@ -58,7 +57,7 @@ class Chaos:
         self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed, credits=10**6)
         self._ledger = Ledger(self.sandbox)
         self._done: Counter[str] = Counter()
-        self._odd_queued: Counter[str] = Counter()  # by route, ever
+        self._scripted: Counter[str] = Counter()  # faults by route
         self.runs: list[str] = []
 
     def __enter__(self) -> Chaos:
@@ -121,27 +120,30 @@ class Chaos:
 
         return [run for run in self.runs if is_unfinished(run)]
 
+    def _script(self, route: str, times: int = 1, **fault: Any) -> None:
+        """Queue a fault, unless the last request met one: where none succeeds, they become rare."""
+        requests = self._ledger.requests(route)
+        queued = self._scripted[route] - sum(entry.fault is not None for entry in requests)
+        if not queued and not (requests and requests[-1].fault):
+            self.sandbox.faults.next(route, times=times, **fault)
+            self._scripted[route] += times
+
     def _drop(self) -> None:
-        self.sandbox.faults.next("generate", drop=True)
+        self._script("generate", drop=True)
 
     def _gateway(self) -> None:
-        self.sandbox.faults.next("generate", status=504, applied=True)
+        self._script("generate", status=504, applied=True)
 
     def _unavailable(self) -> None:
-        self.sandbox.faults.next(self._rngs.choice(["generate", "job"]), status=503)
+        self._script(self._rngs.choice(["generate", "job"]), status=503)
 
     def _limit(self) -> None:
-        self.sandbox.faults.next(
-            self._rngs.choice(["generate", "job"]), retry_after=self._rngs.choice([1, 2])
-        )
+        route, seconds = self._rngs.choice(["generate", "job"]), self._rngs.choice([1, 2])
+        self._script(route, retry_after=seconds)
 
     def _odd_response(self) -> None:
         route, name = self._rngs.choice(["job", "jobs"]), self._rngs.choice([*ODD_RESPONSES])
-        times = self._rngs.choice([1, 2, 3])
-        met = sum(entry.route == route for entry in self._ledger.faults)
-        if self._odd_queued[route] - met < MOST_QUEUED:
-            self.sandbox.faults.next(route, times=times, **ODD_RESPONSES[name])
-            self._odd_queued[route] += times
+        self._script(route, self._rngs.choice([1, 2, 3]), **ODD_RESPONSES[name])
 
     def _late_results(self) -> None:
         self._until_seen("job without its result", result_delay=RESULT_DELAY)

@@ -160,6 +160,8 @@ def test_what_a_form_leaves_empty_is_not_set():
         ),
         (KEY_PEM, '{"private_key": "x"}', "the extra 'private_key' is unknown"),
     ],
+    # Not named by keys and certificates, which are other ones in each process.
+    ids=["no key", "no extra", "no JSON", "too deep", "no object", "misspelt", "unknown"],
 )
 def test_a_connection_that_lacks_something_is_named_with_what_it_lacks(password, extra, says):
     with pytest.raises(ConfigurationError, match="connection 'c2pa': ") as caught:

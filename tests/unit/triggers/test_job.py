@@ -313,3 +313,10 @@ def test_outside_of_a_triggerer_nothing_is_held_back(connected, job_id, pauses):
     (event,) = events_of(waiting)
     assert event.payload["status"] == "finished"
     assert pauses == []
+
+
+def test_a_triggerer_whose_clock_is_behind_holds_the_event_back_no_longer(job_id, pauses):
+    waiting = deferred(job_id)
+    waiting.not_before = time.time() + 3600
+    events_of(waiting)
+    assert pauses == [MIN_DEFERRAL_SECONDS]
