@@ -44,7 +44,9 @@ class TaskArguments(GenerateRequest):
     save_conn_id: str | None = Field(
         None, pattern=r"\S", json_schema_extra={"noun": "the id of an Airflow connection"}
     )
-    provenance: Literal["iptc", "c2pa"] | None = None
+    provenance: Literal["iptc", "c2pa"] | None = Field(
+        None, json_schema_extra={"noun": '"iptc", "c2pa" or None'}
+    )
 
     @field_validator("save_to", mode="before")
     @classmethod

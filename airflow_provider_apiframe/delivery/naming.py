@@ -58,7 +58,7 @@ class SaveTo:
         :raises InvalidRequestError: saying what is wrong and what is allowed.
         """
         if not isinstance(value, str):
-            raise _wrong(value, "must be text")
+            raise _wrong(value, 'must be text, such as "s3://bucket/folder/"')
         root, path = _split(value)
         *folder, name = path.split("/")
         for segment in [*folder, *([name] if name else [])]:

@@ -55,7 +55,7 @@ def test_the_second_image_of_a_job_gets_a_number_unless_the_name_has_one():
     [
         ("images/", "absolute local path"),
         ("", "absolute local path"),
-        (5, "must be text"),
+        (5, 'must be text, such as "s3://bucket/folder/"'),
         (None, "must be text"),
         ("https://example.com/x/", "nothing can be stored behind an http(s) link"),
         ("file://images/", 'must be absolute, "file:///images/"'),
