@@ -18,6 +18,7 @@ from airflow_provider_apiframe.api.validation import (
     reason_of,
     truncated_repr,
 )
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -165,14 +166,22 @@ class SigningCertificate(FrozenModel):
 def certificate_of_connection(conn_id: str = CONNECTION_ID) -> SigningCertificate:
     """Return the signing certificate in an Airflow connection.
 
+    :raises ConnectionNotFoundError: there is no such connection; a retry may find it.
     :raises ConfigurationError: as :func:`signing_certificate`.
     """
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
     try:
         return signing_certificate(
             f"connection {conn_id!r}", *_password_and_extra(BaseHook.get_connection(conn_id))
         )
+    except AirflowNotFoundException:
+        raise ConnectionNotFoundError(
+            conn_id,
+            'provenance="c2pa" signs with the certificate in it. Add one: airflow connections add '
+            f'{conn_id} --conn-type generic --conn-password "$(cat key.pem)" --conn-extra '
+            '\'{"certificate": "-----BEGIN CERTIFICATE-----..."}\'',
+        ) from None
     except ConfigurationError as error:
         # Without the frames that hold the private key: Airflow may log local variables.
         raise error.with_traceback(None) from None

@@ -135,7 +135,9 @@ class ImageStorage:
                 f"save_to names a .{named} file, and output_format is {output_format!r}: give both "
                 "the same format, or name the file with {ext}"
             )
-        storage_path(self._uri("0" * 36, 10, "webp"), self.conn_id)
+        self._uri("0" * 36, 10, "webp")  # not too long
+        # The root alone: an error shows no name that no image will have.
+        storage_path(f"{self.save_to.root}/", self.conn_id)
 
     def save(self, job: Job, model: str | None = None) -> list[ImageResult]:
         """Store all images of *job* and return what is known of each, in order.

@@ -50,17 +50,20 @@ class ConnectionNotFoundError(ConfigurationError):
     While its database or API server is away, a connection reads as not found.
 
     :param conn_id: id of the connection.
+    :param advice: how to add it; default: as a connection to Apiframe.
     """
 
     transient = True
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, advice: str | None = None) -> None:
+        own = (
+            f"Add one: airflow connections add {conn_id} --conn-type apiframe --conn-password "
+            "YOUR_API_KEY (keys are made at console.apiframe.ai). A connection in an environment "
+            f"variable, {environment_variable(conn_id)}, must be set for the triggerer too. "
+            "Outside a task Airflow 3 sees no other than those and secrets backends."
+        )
         super().__init__(
-            f"Airflow has no connection {conn_id!r}, or cannot read it just now. Add one: airflow "
-            f"connections add {conn_id} --conn-type apiframe --conn-password YOUR_API_KEY (keys "
-            "are made at console.apiframe.ai). A connection in an environment variable, "
-            f"{environment_variable(conn_id)}, must be set for the triggerer too. Outside a task "
-            "Airflow 3 sees no other than those and secrets backends."
+            f"Airflow has no connection {conn_id!r}, or cannot read it just now. {advice or own}"
         )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     TaskDeferred,
 )
@@ -24,6 +23,7 @@ from airflow_provider_apiframe.delivery.provenance import read_mark
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
 
@@ -94,12 +94,27 @@ def test_without_provenance_the_bytes_are_the_cdns(task, connected):
         image.path.unlink()
 
 
+def test_a_storage_that_nothing_installed_knows_is_told_by_its_root_before_it_is_paid(
+    task, connected
+):
+    with pytest.raises(
+        AirflowFailException, match=r"^nowhere://bucket/ cannot be reached: .*nowher"
+    ):
+        task(save_to="nowhere://bucket/{run_id}/").run()
+    assert connected.state.jobs_created == 0
+
+
+def test_a_wrong_provenance_is_told_that_there_is_none_as_well():
+    with pytest.raises(InvalidParameterError, match='must be "iptc", "c2pa" or None'):
+        FluxGenerateOperator(task_id="poster", prompt="a mug", provenance="none")
+
+
 def test_a_signed_image_is_recognised_and_needs_the_certificate_before_it_is_paid(
     task, connected, monkeypatch
 ):
     c2pa = pytest.importorskip("c2pa", reason="the extra [c2pa] is not installed")
     life = task(provenance="c2pa")
-    with pytest.raises(AirflowException, match="c2pa_default"):
+    with pytest.raises(ConnectionNotFoundError, match="connections add c2pa_default --conn-type g"):
         life.run()
     assert connected.state.jobs_created == 0
 
