@@ -115,7 +115,7 @@ def _make(image: DecodedImage, target: Target, conn_id: str | None, folder: Path
         shown=uri,
     )
     put(file, storage_path(path, conn_id), CONTENT_TYPES[image_format])
-    log.info("Wrote %s, %d bytes", uri, file.stat().st_size)
+    log.info("Saved the variant %s (%d bytes)", uri, file.stat().st_size)
     return uri if "://" in uri else f"file://{uri}"
 
 
