@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 VARIANTS: dict[str, Any] = {
     "web": {"size": "1200x1200", "fit": "contain", "format": "webp", "quality": 85},
-    "thumbnail": {"size": "320x320", "format": "jpg"},
+    "thumbnail": {"size": "320x320", "fit": "pad", "format": "jpg"},
 }
 
 
