@@ -215,7 +215,9 @@ class ImageStorage:
             log.warning("The image is a %s, whatever its name says: %s", extension, uri)
         result = _result(job, n, uri, marked)
         put(marked, storage_path(uri, self.conn_id), str(result["content_type"]))
-        log.info("Saved image %d of job %s: %s (%s bytes)", n, job.id, uri, result["bytes"])
+        log.info(
+            "Saved image %d of job %s: %s (%s bytes)", n, job.id, result["uri"], result["bytes"]
+        )
         return result
 
     def _download(self, job: Job, n: int, folder: Path) -> Path:
