@@ -80,10 +80,13 @@ class SaveTo:
     @property
     def tells_mapped_tasks_apart(self) -> bool:
         """Whether mapped tasks write different names."""
-        if self.name is None:
-            return True
-        used = {found for part in (*self.folder, self.name) for found in _PLACEHOLDER.findall(part)}
-        return bool(used & {"map_index", "job_id"})
+        return self.name is None or bool(self.placeholders & {"map_index", "job_id"})
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders in it."""
+        parts = (*self.folder, self.name or "")
+        return {found for part in parts for found in _PLACEHOLDER.findall(part)}
 
     def uri(self, values: Mapping[str, Any], *, n: int, ext: str) -> str:
         """Return where image *n* goes.

@@ -97,6 +97,10 @@ WRONG = [
     ({"variants": {1: "9x9"}}, ["variants: [1]"]),
     ({"save_to": "s3://bucket/x"}, ["save_to='s3://bucket/x'", 'ends with "/"']),
     ({"save_to": "out/"}, ["save_to='out/'", "an absolute path or a URL"]),
+    ({"save_to": "/x/../../etc/"}, ["save_to='/x/../../etc/'", "must not have '..'"]),
+    ({"save_to": "s3://b/x//"}, ["save_to='s3://b/x//'", "must not have ''"]),
+    ({"save_to": "s3://b/%2e%2e/"}, ["save_to='s3://b/%2e%2e/'", "characters in '%2e%2e'"]),
+    ({"save_to": "s3://b/{run_id}/"}, ["save_to='s3://b/{run_id}/'", "takes no placeholders"]),
     ({"save_conn_id": " "}, ["save_conn_id=' '", "Airflow connection"]),
 ]
 
