@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_apiframe.api.params.references import is_url
+from airflow_provider_apiframe.api.redirects import without_secrets
 from airflow_provider_apiframe.delivery.result import ImageJobResult
+from airflow_provider_apiframe.hooks.object_store import split_connection
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, Context
@@ -30,7 +33,8 @@ def report_saved_images(
     ``credits``, as far as they are known. Nothing is told of images that were not saved.
 
     :param seed: the one that was asked for.
-    :param inputs: URIs of the reference images.
+    :param inputs: URLs and paths of the reference images. Told without queries and connections: a
+        signed link is a secret.
     """
     # Not at the module's top: a DAG file that has no asset should not pay for the import.
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
@@ -47,9 +51,16 @@ def report_saved_images(
             context["outlet_events"][outlet].extra.update(extra)
     collector: Any = get_hook_lineage_collector()
     for uri in inputs:
-        collector.add_input_asset(context=hook, uri=uri)
+        collector.add_input_asset(context=hook, uri=_shown(uri))
     for uri in uris:
         collector.add_output_asset(context=hook, uri=uri)
+
+
+def _shown(reference: str) -> str:
+    if is_url(reference):
+        return without_secrets(reference)
+    plain = split_connection(reference)[1]
+    return f"file://{plain}" if plain.startswith("/") else plain
 
 
 def _extra(result: ImageJobResult, seed: int | None) -> dict[str, Any]:
