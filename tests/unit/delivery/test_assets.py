@@ -7,11 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.lineage import hook as lineage
+from airflow.providers.common.compat.sdk import AssetAlias
 
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
-from airflow_provider_apiframe.delivery.result import ImageResult, build_result
+from airflow_provider_apiframe.delivery.result import (
+    ImageJobResult,
+    ImageResult,
+    build_result,
+)
 
 LINK = "https://user:word@cdn.example.com/a.png"
 JOB = Job(id="j", status="COMPLETED", result={"images": [f"{LINK}?signature=secret"]})
@@ -29,6 +34,19 @@ def told(monkeypatch) -> list[tuple[str, str]]:
     return said
 
 
+def saved_as(uri: str) -> ImageJobResult:
+    image = ImageResult(
+        url=LINK,
+        uri=uri,
+        content_type="image/png",
+        bytes=1,
+        width=1,
+        height=1,
+        sha256="0",
+    )
+    return build_result(JOB, images=[image])
+
+
 @pytest.mark.parametrize(
     ("reference", "shown"),
     [
@@ -39,18 +57,40 @@ def told(monkeypatch) -> list[tuple[str, str]]:
     ],
 )
 def test_lineage_hears_of_reference_images_without_queries_and_connections(reference, shown, told):
-    image = ImageResult(
-        url=LINK,
-        uri="s3://bucket/poster.png",
-        content_type="image/png",
-        bytes=1,
-        width=1,
-        height=1,
-        sha256="0",
+    report_saved_images(
+        SimpleNamespace(outlets=[]),
+        {},
+        None,
+        saved_as("s3://bucket/poster.png"),
+        inputs=[reference],
     )
-    task, result = SimpleNamespace(outlets=[]), build_result(JOB, images=[image])
-    report_saved_images(task, {}, None, result, inputs=[reference])
     assert told == [("in", shown), ("out", "s3://bucket/poster.png")]
+
+
+class OutletEvents(dict):
+    """Airflow's, as far as used."""
+
+    def add(self, asset, extra) -> None:
+        self["added"] = (asset.uri, extra["uri"])
+
+
+def test_assets_and_lineage_are_told_of_other_letters_in_ascii(told):
+    alias, events = AssetAlias("latest"), OutletEvents()
+    result, encoded = saved_as("s3://b/é (1)/a.png"), "s3://b/%C3%A9 (1)/a.png"
+    task = SimpleNamespace(outlets=[alias])
+    report_saved_images(task, {"outlet_events": {alias: events}}, None, result)
+    assert events["added"] == (encoded, "s3://b/é (1)/a.png")
+    assert told == [("out", encoded)]
+
+
+def test_what_airflow_refuses_to_hear_of_does_not_fail_a_task_that_paid(told, caplog):
+    alias, uri = AssetAlias("latest"), "s3://b/" + "x" * 3500 + "/a.png"
+    events = SimpleNamespace(add=lambda asset, extra: 1 / 0)
+    report_saved_images(
+        SimpleNamespace(outlets=[alias]), {"outlet_events": {alias: events}}, None, saved_as(uri)
+    )
+    assert "does not say what was saved" in caplog.text
+    assert told == [("out", uri)]
 
 
 def test_the_log_names_a_link_without_its_signature(caplog):
