@@ -237,6 +237,14 @@ def test_a_storage_that_is_away_is_left_to_airflows_retry(tmp_path, monkeypatch)
         operator(result=result(tmp_path)).execute({})
 
 
+def test_a_full_disk_of_the_worker_is_left_to_airflows_retry(tmp_path, monkeypatch):
+    op = operator(result=result(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match="The worker's own disk") as caught:
+        op.execute({})
+    assert caught.value.transient
+
+
 # One import in a DAG
 
 
