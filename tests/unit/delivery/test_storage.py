@@ -458,10 +458,16 @@ def test_mapped_tasks_that_would_write_one_file_are_an_import_error():
     def expand(save_to: str) -> None:
         FluxGenerateOperator.partial(task_id="poster", save_to=save_to).expand(prompt=["a", "b"])
 
-    for save_to in ("s3://b/", "s3://b/{map_index}.png", "s3://b/{{ task.prompt }}.png"):
+    for save_to in (
+        "s3://b/",
+        "s3://b/{map_index}.png",
+        "s3://b/{{ ds }}/{{ task.prompt }}.png",
+        "s3://b/{{ ds }}/",
+    ):
         expand(save_to)
-    with pytest.raises(InvalidParameterError, match="all mapped tasks would write this one file"):
-        expand("s3://b/poster.png")
+    for save_to in ("s3://b/poster.png", "s3://b/{{ ds }}/{{ dag_run.run_id }}.png"):
+        with pytest.raises(InvalidParameterError, match="all mapped tasks would write this one"):
+            expand(save_to)
 
 
 def test_a_run_without_a_logical_date_still_has_a_day(task, folder, connected):
