@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -72,6 +73,12 @@ _NEVER_TEMPLATED = {
     "regenerate_on_clear",
     "provenance",
 }
+
+# What renders to the same text in all mapped tasks of a run.
+_OF_THE_RUN = re.compile(
+    r"\{\{\s*(ds|ds_nodash|ts|ts_nodash|run_id|dag_run\.run_id|dag\.dag_id"
+    r"|(logical_date|data_interval_start|data_interval_end)(\.\w+)*)\s*\}\}"
+)
 
 
 def is_templated(value: Any, *, depth: int = 0) -> bool:
@@ -184,10 +191,13 @@ class CheckedPartial:
 
 def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:
     save_to = shared.get("save_to")
-    if save_to is None or is_templated(save_to):
+    if save_to is None:
+        return
+    rendered = _OF_THE_RUN.sub("x", save_to) if isinstance(save_to, str) else save_to
+    if is_templated(rendered):
         return
     with errors_of_the_dag_file(shared.get("task_id")):
-        if SaveTo.parse(save_to).tells_mapped_tasks_apart:
+        if SaveTo.parse(rendered).tells_mapped_tasks_apart:
             return
         raise InvalidRequestError(
             f"save_to={save_to!r}: all mapped tasks would write this one file; name a folder, or "

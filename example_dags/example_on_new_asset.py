@@ -7,6 +7,7 @@ the two DAGs may belong to two teams.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, task
@@ -41,7 +42,13 @@ with DAG(
         retries=3,
     )
 
-with DAG("example_on_new_asset", schedule=[posters], tags=["example", "apiframe"], doc_md=__doc__):
+with DAG(
+    "example_on_new_asset",
+    schedule=[posters],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # Airflow 2 wants one of all that it schedules
+    tags=["example", "apiframe"],
+    doc_md=__doc__,
+):
 
     @task(retries=3)
     def look(**context: Any) -> list[dict[str, Any]]:

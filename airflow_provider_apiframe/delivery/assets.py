@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import logging
+import string
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from airflow_provider_apiframe.api.params.references import is_url
+from airflow_provider_apiframe.api.redirects import without_secrets
 from airflow_provider_apiframe.delivery.result import ImageJobResult
+from airflow_provider_apiframe.hooks.object_store import split_connection
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, Context
+
+log = logging.getLogger(__name__)
 
 
 def report_saved_images(
@@ -28,9 +37,11 @@ def report_saved_images(
     the first image's own asset. The extra is flat and all text, as asset filters want it: ``uri``,
     ``images`` (their number), ``job_id``, ``model``, ``seed``, ``prompt_sha256``, ``sha256`` and
     ``credits``, as far as they are known. Nothing is told of images that were not saved.
+    What Airflow refuses to hear is a warning in the log: the image is paid and saved.
 
     :param seed: the one that was asked for.
-    :param inputs: URIs of the reference images.
+    :param inputs: URLs and paths of the reference images. Told without queries and connections: a
+        signed link is a secret.
     """
     # Not at the module's top: a DAG file that has no asset should not pay for the import.
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
@@ -41,15 +52,38 @@ def report_saved_images(
         return
     extra: dict[str, Any] = _extra(result, seed)
     for outlet in task.outlets or ():
-        if isinstance(outlet, AssetAlias):
-            context["outlet_events"][outlet].add(Asset(uris[0]), extra=extra)
-        elif isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update(extra)
-    collector: Any = get_hook_lineage_collector()
-    for uri in inputs:
-        collector.add_input_asset(context=hook, uri=uri)
-    for uri in uris:
-        collector.add_output_asset(context=hook, uri=uri)
+        with _warning_at_worst(f"The event of {outlet!r}"):
+            if isinstance(outlet, AssetAlias):
+                context["outlet_events"][outlet].add(Asset(_ascii(uris[0])), extra=extra)
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(extra)
+    with _warning_at_worst("The lineage"):
+        collector: Any = get_hook_lineage_collector()
+        for uri in inputs:
+            collector.add_input_asset(context=hook, uri=_ascii(_shown(uri)))
+        for uri in uris:
+            collector.add_output_asset(context=hook, uri=_ascii(uri))
+
+
+@contextmanager
+def _warning_at_worst(what: str) -> Iterator[None]:
+    """Keep a task whose image is paid and saved from failing because nobody could be told of it."""
+    try:
+        yield
+    except Exception as error:  # of Airflow, which has rules for URIs, or of a plugin
+        log.warning("%s does not say what was saved: %s", what, error)
+
+
+def _ascii(uri: str) -> str:
+    """Return *uri* with other letters percent-encoded: Airflow 2 refuses them in an asset."""
+    return quote(uri, safe=string.punctuation + " ")
+
+
+def _shown(reference: str) -> str:
+    if is_url(reference):
+        return without_secrets(reference)
+    plain = split_connection(reference)[1]
+    return f"file://{plain}" if plain.startswith("/") else plain
 
 
 def _extra(result: ImageJobResult, seed: int | None) -> dict[str, Any]:

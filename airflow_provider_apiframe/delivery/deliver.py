@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.redirects import without_secrets
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.delivery.storage import ImageStorage
@@ -39,7 +40,8 @@ def deliver(
     job.raise_for_status()
     if job.expired and storage is None:
         log.warning("The images of job %s have expired; their links may be dead", job.id)
-    log.info("Job %s made %s for %s credits", job.id, ", ".join(job.image_urls), job.credit_cost)
+    made = ", ".join(map(without_secrets, job.image_urls))
+    log.info("Job %s made %s for %s credits", job.id, made, job.credit_cost)
     images = storage.save(job, model) if storage else None
     # Only now: the next try of a task that could not save would count it again.
     report_credits(job, max_credits, counted_before=counted_before)

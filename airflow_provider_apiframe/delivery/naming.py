@@ -30,6 +30,8 @@ MAX_PATH = 1000
 
 _DEFAULT_NAME = "{job_id}-{n}.{ext}"
 
+_LOCAL = ("file", "local")
+
 # What storages and their libraries take literally: no wildcards ("*", "?", "["), no query, no
 # backslash, no control characters.
 _SEGMENT = re.compile(r"[\w .=+@,;()&$!'~-]+")
@@ -80,10 +82,13 @@ class SaveTo:
     @property
     def tells_mapped_tasks_apart(self) -> bool:
         """Whether mapped tasks write different names."""
-        if self.name is None:
-            return True
-        used = {found for part in (*self.folder, self.name) for found in _PLACEHOLDER.findall(part)}
-        return bool(used & {"map_index", "job_id"})
+        return self.name is None or bool(self.placeholders & {"map_index", "job_id"})
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders in it."""
+        parts = (*self.folder, self.name or "")
+        return {found for part in parts for found in _PLACEHOLDER.findall(part)}
 
     def uri(self, values: Mapping[str, Any], *, n: int, ext: str) -> str:
         """Return where image *n* goes.
@@ -122,10 +127,11 @@ class SaveTo:
 def safe_part(text: str) -> str:
     """Return *text* as a part of a name: letters, digits, ".", "_" and "-", no dot first.
 
-    What is too long is cut, and ends in a hash of the whole.
+    What is too long is cut, and ends in a hash of the whole. So does what has letters of other
+    alphabets: two names of the same length would be one row of "_".
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".") or "_"
-    if len(safe) <= MAX_PART:
+    if len(safe) <= MAX_PART and text.isascii():
         return safe
     return f"{safe[: MAX_PART - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -135,6 +141,7 @@ def _split(text: str) -> tuple[str, str]:
     if text.startswith("/"):
         return "file://", text[1:]
     scheme, found, rest = text.partition("://")
+    scheme = scheme.lower()
     bucket, slash, path = rest.partition("/")
     if not found or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise _wrong(
@@ -142,9 +149,9 @@ def _split(text: str) -> tuple[str, str]:
         )
     if scheme in ("http", "https"):
         raise _wrong(text, "nothing can be stored behind an http(s) link")
-    if scheme == "file" and bucket:
+    if scheme in _LOCAL and bucket:
         raise _wrong(text, f'must be absolute, "file:///{rest}"')
-    if scheme != "file" and not re.fullmatch(r"[\w.@:+-]+", bucket):
+    if scheme not in _LOCAL and not re.fullmatch(r"[\w.@:+-]+", bucket):
         raise _wrong(text, f'must name a bucket, as in "{scheme}://bucket/folder/"')
     if not slash:
         raise _wrong(text, f'must end with "/" for a folder: "{text}/"')

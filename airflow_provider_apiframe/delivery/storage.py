@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -256,6 +257,21 @@ class ImageStorage:
 
     def _uri(self, job_id: str, n: int, ext: str) -> str:
         return self.save_to.uri({**self.names, "job_id": job_id}, n=n, ext=ext)
+
+
+@contextmanager
+def saved_by_a_retry(job: Job) -> Iterator[None]:
+    """Leave to a retry what keeps the images of a paid job from being saved.
+
+    :raises ImageNotSavedError: for any ApiframeError.
+    """
+    try:
+        yield
+    except ApiframeError as error:
+        raise ImageNotSavedError(
+            f"The images were not saved: {error}. They are paid: a retry only saves them",
+            job_id=job.id,
+        ) from error
 
 
 def _placeholder_values(context: Any) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import (
@@ -18,7 +25,8 @@ from airflow_provider_apiframe.api.params.base import (
     Reasons,
 )
 from airflow_provider_apiframe.api.params.text import read_literal
-from airflow_provider_apiframe.api.validation import truncated_repr
+from airflow_provider_apiframe.api.validation import RuleError, truncated_repr
+from airflow_provider_apiframe.delivery.naming import SaveTo
 from airflow_provider_apiframe.delivery.resize import TRANSPARENT, Fit, Format
 
 MAX_SIDE = 8192
@@ -168,6 +176,17 @@ class VariantArguments(Arguments):
         pattern=r"\S",
         json_schema_extra={"noun": "the id of an Airflow connection"},
     )
+
+    @field_validator("save_to")
+    @classmethod
+    def _check_save_to(cls, save_to: str | None) -> str | None:
+        # The same text leads nowhere else than it does where images are saved.
+        if save_to is not None and SaveTo.parse(save_to).placeholders:
+            raise RuleError(
+                "takes no placeholders; leave it out to put variants beside their image, or use a "
+                "template such as {{ run_id }}"
+            )
+        return save_to
 
     @classmethod
     def read(

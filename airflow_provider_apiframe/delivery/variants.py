@@ -26,6 +26,7 @@ from airflow_provider_apiframe.delivery.xmp import (
     new_packet,
 )
 from airflow_provider_apiframe.hooks.object_store import (
+    StorageError,
     local_copy,
     put,
     split_connection,
@@ -78,13 +79,16 @@ def make_variants(
     plan = plan_targets(sources, variants, save_to)
     require_pillow()
     made: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="apiframe-") as folder:
-        for source, targets in zip(sources, plan, strict=True):
-            conn_id = save_conn_id or _connection_for(source, save_to)
-            image = _read(source, conn_id, Path(folder))
-            for target in targets:
-                made[target.key] = _make(image, target, save_conn_id, Path(folder))
-            del image  # before the next one is decoded
+    try:
+        with tempfile.TemporaryDirectory(prefix="apiframe-") as folder:
+            for source, targets in zip(sources, plan, strict=True):
+                conn_id = save_conn_id or _connection_for(source, save_to)
+                image = _read(source, conn_id, Path(folder))
+                for target in targets:
+                    made[target.key] = _make(image, target, save_conn_id, Path(folder))
+                del image  # before the next one is decoded
+    except OSError as error:
+        raise StorageError(f"The worker's own disk: {error}", transient=True) from None
     return made
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_provider_apiframe.api.body import within
 from airflow_provider_apiframe.api.errors import ApiframeError
@@ -17,6 +17,8 @@ from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, without_keys
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+T = TypeVar("T")
 
 MAX_SECONDS = 600.0
 """Time cap of one transfer: 100 MB at 170 kB/s."""
@@ -108,7 +110,7 @@ def local_copy(
 
     with _storage_errors(f"{shown} could not be read"):
         try:
-            _in_time(read)
+            in_time(read)
         except FileNotFoundError as error:
             raise StoredFileMissingError(
                 f"{shown} could not be read: {_reason(error)}", transient=False
@@ -135,7 +137,7 @@ def put(local: Path, target: ObjectStoragePath, content_type: str) -> None:
             _put_and_rename(file_system, local, target.path, is_local=target.protocol in _LOCAL)
 
     with _storage_errors(f"{_shown(target)} could not be written"):
-        _in_time(write)
+        in_time(write)
 
 
 def _object_options(scheme: str, content_type: str) -> dict[str, Any] | None:
@@ -185,20 +187,25 @@ def _remove_strays(file_system: Any, folder: str, name: str) -> None:
                 file_system.rm_file(f"{before}/{own}")
 
 
-def _in_time(transfer: Callable[[], None]) -> None:
-    def outcome() -> Exception | None:
+def in_time(transfer: Callable[[], T]) -> T:
+    """Return what a transfer returns.
+
+    :raises TimeoutError: it takes longer than MAX_SECONDS; it is left behind.
+    """
+
+    def outcome() -> tuple[T, None] | tuple[None, Exception]:
         try:
-            transfer()
+            return transfer(), None
         except Exception as error:  # a library's own TimeoutError is not ours
-            return error
-        return None
+            return None, error
 
     try:
-        error = within(MAX_SECONDS, outcome)
+        result, error = within(MAX_SECONDS, outcome)
     except TimeoutError:
         raise TimeoutError(f"not done within {MAX_SECONDS:g} s") from None
     if error is not None:
         raise error
+    return cast(T, result)
 
 
 @contextmanager

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any
 
-from airflow_provider_apiframe.api.errors import ApiframeError, UnreadableFileError
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    InvalidRequestError,
+    UnreadableFileError,
+)
 from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.params.references import path_text
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.hooks.object_store import storage_path
+from airflow_provider_apiframe.hooks.object_store import in_time, storage_path
 from airflow_provider_apiframe.version_compat import has_file_system
 
 # What a second look cannot mend. What else a storage library raises is taken for a network or a
-# service that is away.
+# service that is away; PermissionError too, see object_store.py.
 _PERMANENT = (
     FileNotFoundError,
     IsADirectoryError,
     NotADirectoryError,
-    PermissionError,
     ImportError,
     ValueError,
 )
@@ -42,20 +46,23 @@ def read_image(source: Any, storage_conn_id: str | None = None) -> ImageFile:
         with _errors_of(name):
             return ImageFile.read(source, name)
     path = path_text(source)
-    with _errors_of(path), _opened(path, storage_conn_id) as file:
-        return ImageFile.read(file, path)
+    with _errors_of(path):
+        opened = _opener(path, storage_conn_id)
+
+        def read() -> ImageFile:
+            with opened() as file:
+                return ImageFile.read(file, path)
+
+        return in_time(read)
 
 
-@contextmanager
-def _opened(path: str, conn_id: str | None) -> Iterator[IO[bytes]]:
+def _opener(path: str, conn_id: str | None) -> Callable[[], IO[bytes]]:
+    """Return what opens *path*. Its connection is read now: Airflow is asked on this thread."""
     scheme, _, rest = path.rpartition("://")
     if scheme in ("", "file"):
-        with open(rest, "rb") as local:
-            yield local
-        return
+        return lambda: open(rest, "rb")
     fs, key = _file_system(path, scheme, conn_id)
-    with fs.open(key, "rb") as file:
-        yield file
+    return partial(fs.open, key, "rb")
 
 
 def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]:
@@ -74,10 +81,12 @@ def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]
 def _errors_of(path: str) -> Iterator[None]:
     try:
         yield
-    except ApiframeError:
+    except InvalidRequestError:
         raise
     except Exception as error:  # of any storage library
         transient = not isinstance(error, _PERMANENT)
+        if isinstance(error, ApiframeError):
+            transient = error.transient
         text = re.sub(r"\?\S+", "?***", without_keys(str(error)))[:_SHOWN_LENGTH]
         advice = (
             "Its storage may be away just now."

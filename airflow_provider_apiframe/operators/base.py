@@ -17,7 +17,11 @@ from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
-from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
+from airflow_provider_apiframe.delivery.storage import (
+    ImageStorage,
+    Provenance,
+    saved_by_a_retry,
+)
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
@@ -141,11 +145,13 @@ class ApiframeOperator(BaseOperator):
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with fail_without_retry():
             request = self._request()
-            if storage := self._storage(context):
-                storage.check(request.output_format)
+            submission = self._submission(context)
+            with submission.keeping_what_is_paid():
+                if storage := self._storage(context):
+                    storage.check(request.output_format)
             if self.deferrable and self.wait_for_completion:
                 self._warn_of_a_connection_that_only_the_worker_sees()
-            job, reused = self._submission(context).submit(request)
+            job, reused = submission.submit(request)
             self._job_id = job.id
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="job_id", value=job.id)
@@ -224,6 +230,9 @@ class ApiframeOperator(BaseOperator):
         )
 
     def _deliver(self, job: Job, context: Context, *, reused: bool) -> ImageJobResult:
+        job.raise_for_status()
+        with saved_by_a_retry(job):  # this worker may lack what the first one had
+            storage = self._storage(context)
         cleared = was_cleared(context.get("ti"), self.retries or 0)
         result = deliver(
             job,
@@ -233,7 +242,7 @@ class ApiframeOperator(BaseOperator):
             max_credits=self.max_credits,
             # A task that keeps its image when it is cleared counted it the first time.
             counted_before=reused and cleared and not self.regenerate_on_clear,
-            storage=self._storage(context),
+            storage=storage,
         )
         seed, inputs = None, []
         with suppress(InvalidRequestError):  # rendered anew, and the image is paid

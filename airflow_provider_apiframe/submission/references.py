@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_apiframe.api.errors import UnreadableFileError
+from airflow_provider_apiframe.api.errors import InvalidRequestError, UnreadableFileError
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.submission.idempotency import SubmissionRecord
@@ -52,7 +52,7 @@ class References:
 
         :param storage_conn_id: Airflow connection for storage paths that name none.
         :param record: of an earlier try. A hash that it found stands in for a file that cannot be
-            read any more: the job may be paid already.
+            read any more, or is no image any more: the job may be paid already.
         :raises UnreadableFileError, InvalidRequestError: a file cannot be used.
         """
         hashes: dict[str, str] = {}
@@ -60,7 +60,7 @@ class References:
         for path in request.paths:
             try:
                 file = read_image(path, storage_conn_id)
-            except UnreadableFileError as error:
+            except (UnreadableFileError, InvalidRequestError) as error:
                 known = record.hash_of(path) if record else None
                 if known is None:
                     raise

@@ -6,6 +6,8 @@ It does what ``idempotency.py`` promises.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,8 +83,17 @@ class Submission:
 
         :raises BudgetExceededError: it may cost more than it is allowed to.
         """
-        try:
+        with self.keeping_what_is_paid():
             return self._submit(request)
+
+    @contextmanager
+    def keeping_what_is_paid(self) -> Iterator[None]:
+        """Leave to a retry what fails in here on a retry: an earlier try may have paid.
+
+        Wrong requests, conflicts and budgets aside: their errors are final on every try.
+        """
+        try:
+            yield
         except (InvalidRequestError, ConflictError, BudgetExceededError):
             raise
         except ApiframeError as error:

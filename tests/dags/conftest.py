@@ -100,7 +100,10 @@ def run_dag() -> Callable[..., Run]:
             file.write_text(textwrap.dedent(source))
         dags = dag_bag(file)
         assert not dags.import_errors, dags.import_errors
-        run = dags.dags[dag_id].test(run_conf=conf)
+        dag = dags.dags[dag_id]
+        if hasattr(dag, "sync_to_db"):
+            dag.sync_to_db()  # Airflow 2 knows an asset's alias from there, and does not look
+        run = dag.test(run_conf=conf)
         return Run(dag_id, run.run_id, file)
 
     return run_dag

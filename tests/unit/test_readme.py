@@ -52,6 +52,25 @@ def test_the_readme_has_a_row_with_the_default_of_each_option_of_the_connection(
     assert row_of(name).split("|")[-2].strip(" `") == shown
 
 
+def source() -> str:
+    """What the package is made of, each text on one line and without the values in it."""
+    folder = README.parent / "airflow_provider_apiframe"
+    files = [path.read_text() for path in folder.rglob("*.py") if "sandbox" not in path.parts]
+    joined = re.sub(r'"\s*\n\s*f?"', "", "\n".join(files))
+    return re.sub(r"\s+", " ", re.sub(r"\{[^{}]*\}", "{}", joined))
+
+
+def test_the_messages_that_the_errors_page_quotes_are_the_packages():
+    page = (README.parent / "docs" / "errors.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| *")]
+    quotes = [quote for row in rows for quote in re.findall(r"\*([^*]+)\*", row)]
+    said = source()
+    for quote in quotes:
+        for piece in re.split(r"…|'[^']*'|\d+|steps=", quote):  # values stand between them
+            assert piece.strip(" .:=") in said, quote
+    assert len(quotes) > 20
+
+
 def task_calls() -> list[tuple[str, ast.Call]]:
     """The calls that make a task of this provider, in the documents and the examples."""
     documents = [README, *README.parent.glob("docs/*.md")]

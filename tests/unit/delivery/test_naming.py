@@ -55,6 +55,9 @@ def test_the_second_image_of_a_job_gets_a_number_unless_the_name_has_one():
     [
         ("images/", "absolute local path"),
         ("", "absolute local path"),
+        ("FILE://data/x/", "file:///data/x/"),
+        ("local://data/x/", "file:///data/x/"),
+        ("HTTPS://example.com/x/", "nothing can be stored behind an http(s) link"),
         (5, 'must be text, such as "s3://bucket/folder/"'),
         (None, "must be text"),
         ("https://example.com/x/", "nothing can be stored behind an http(s) link"),
@@ -114,6 +117,12 @@ def test_a_save_to_is_read_or_refused_and_never_leads_out(text):
     except InvalidRequestError:
         return
     assert not {"..", ".", ""} & set(found.partition("://")[2].split("/")[1:])
+
+
+def test_names_in_other_alphabets_stay_apart():
+    one, other = safe_part("плакат"), safe_part("баннер")
+    assert one != other
+    assert one.isascii()
 
 
 def test_long_names_that_begin_alike_stay_apart():

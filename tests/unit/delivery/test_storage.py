@@ -16,9 +16,10 @@ from airflow.providers.common.compat.sdk import (
 )
 from certificates import certificate_pem, key_pem, new_key
 from PIL import Image
-from task_lives import Task, event_of
+from task_lives import Killed, Task, event_of
 
 from airflow_provider_apiframe.api import download
+from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.delivery.provenance import read_mark
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
@@ -342,6 +343,57 @@ def test_a_deferred_task_saves_when_it_resumes(task, folder):
     assert files_in(folder) == [f"d/r/poster/{result['job_id']}-1.png"]
 
 
+@pytest.fixture
+def broken_certificate(monkeypatch) -> None:
+    fields = {"conn_type": "generic", "password": "no key"}
+    monkeypatch.setenv("AIRFLOW_CONN_C2PA_DEFAULT", json.dumps(fields))
+
+
+@pytest.mark.usefixtures("broken_certificate")
+def test_what_cannot_be_set_up_for_saving_leaves_the_image_of_an_earlier_try_to_a_retry(
+    task, folder, connected
+):
+    life = task()
+    with pytest.raises(Killed):
+        life.run(kill="at the end")
+    life.arguments["provenance"] = "c2pa"
+    with pytest.raises(ApiframeError, match="An earlier try may have submitted") as failed:
+        life.run()
+    assert failed.value.transient
+    life.arguments["provenance"] = "iptc"
+    life.run()
+    assert (len(files_in(folder)), connected.state.jobs_paid) == (1, 1)
+
+
+def resume(job_id: str, **arguments) -> None:
+    operator = FluxGenerateOperator(task_id="poster", prompt="a poster", **arguments)
+    job = ApiframeHook().wait_for_job(job_id, poll_interval=0.05)
+    event = {"status": "finished", "job": job.model_dump(mode="json")}
+    operator.execute_complete({"ti": Task(None)}, event)
+
+
+@pytest.mark.usefixtures("broken_certificate")
+@pytest.mark.parametrize("arguments", [{"provenance": "c2pa"}, {"save_to": "{{ 1 }}"}])
+def test_what_breaks_while_a_task_is_deferred_leaves_its_paid_image_to_a_retry(
+    arguments, folder, connected
+):
+    job_id = ApiframeHook().generate_image(prompt="a poster", flux_params=SMALL).job_id
+    with pytest.raises(ImageNotSavedError, match="They are paid: a retry only saves them") as error:
+        resume(job_id, **{"save_to": f"{folder}/", **arguments})
+    assert (error.value.transient, error.value.job_id) == (True, job_id)
+
+
+@pytest.mark.usefixtures("broken_certificate")
+def test_a_failed_job_is_told_as_such_where_nothing_could_be_saved_either(folder, connected):
+    job_id = ApiframeHook().generate_image(prompt="a poster [stuck]", flux_params=SMALL).job_id
+    job = {"id": job_id, "status": "FAILED", "error": "NSFW content"}
+    operator = FluxGenerateOperator(
+        task_id="poster", prompt="a poster", save_to=f"{folder}/", provenance="c2pa"
+    )
+    with pytest.raises(AirflowFailException, match="NSFW content"):
+        operator.execute_complete({"ti": Task(None)}, {"status": "finished", "job": job})
+
+
 def test_a_sensor_that_cannot_save_is_retried_and_then_saves(connected, folder, ti):
     job_id = ApiframeHook().generate_image(prompt="a poster", flux_params=SMALL).job_id
     sensor = ApiframeJobSensor(
@@ -406,10 +458,16 @@ def test_mapped_tasks_that_would_write_one_file_are_an_import_error():
     def expand(save_to: str) -> None:
         FluxGenerateOperator.partial(task_id="poster", save_to=save_to).expand(prompt=["a", "b"])
 
-    for save_to in ("s3://b/", "s3://b/{map_index}.png", "s3://b/{{ task.prompt }}.png"):
+    for save_to in (
+        "s3://b/",
+        "s3://b/{map_index}.png",
+        "s3://b/{{ ds }}/{{ task.prompt }}.png",
+        "s3://b/{{ ds }}/",
+    ):
         expand(save_to)
-    with pytest.raises(InvalidParameterError, match="all mapped tasks would write this one file"):
-        expand("s3://b/poster.png")
+    for save_to in ("s3://b/poster.png", "s3://b/{{ ds }}/{{ dag_run.run_id }}.png"):
+        with pytest.raises(InvalidParameterError, match="all mapped tasks would write this one"):
+            expand(save_to)
 
 
 def test_a_run_without_a_logical_date_still_has_a_day(task, folder, connected):

@@ -97,6 +97,10 @@ WRONG = [
     ({"variants": {1: "9x9"}}, ["variants: [1]"]),
     ({"save_to": "s3://bucket/x"}, ["save_to='s3://bucket/x'", 'ends with "/"']),
     ({"save_to": "out/"}, ["save_to='out/'", "an absolute path or a URL"]),
+    ({"save_to": "/x/../../etc/"}, ["save_to='/x/../../etc/'", "must not have '..'"]),
+    ({"save_to": "s3://b/x//"}, ["save_to='s3://b/x//'", "must not have ''"]),
+    ({"save_to": "s3://b/%2e%2e/"}, ["save_to='s3://b/%2e%2e/'", "characters in '%2e%2e'"]),
+    ({"save_to": "s3://b/{run_id}/"}, ["save_to='s3://b/{run_id}/'", "takes no placeholders"]),
     ({"save_conn_id": " "}, ["save_conn_id=' '", "Airflow connection"]),
 ]
 
@@ -231,6 +235,14 @@ def test_a_storage_that_is_away_is_left_to_airflows_retry(tmp_path, monkeypatch)
     monkeypatch.setattr(delivery, "put", away)
     with pytest.raises(StorageError):
         operator(result=result(tmp_path)).execute({})
+
+
+def test_a_full_disk_of_the_worker_is_left_to_airflows_retry(tmp_path, monkeypatch):
+    op = operator(result=result(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match="The worker's own disk") as caught:
+        op.execute({})
+    assert caught.value.transient
 
 
 # One import in a DAG

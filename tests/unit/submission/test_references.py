@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -22,7 +23,7 @@ from task_lives import KILLS, Killed, Store, Task
 
 from airflow_provider_apiframe.api.errors import JobFailedError, UnreadableFileError
 from airflow_provider_apiframe.exceptions import InvalidParameterError
-from airflow_provider_apiframe.hooks import uploads
+from airflow_provider_apiframe.hooks import object_store, uploads
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.sandbox.server import Sandbox
 from airflow_provider_apiframe.submission import earlier_jobs
@@ -163,6 +164,31 @@ def test_storage_that_is_away_is_left_to_a_retry(task, connected):
         task(["away://brand/a.png"]).run()
     assert caught.value.transient
     assert "abc" not in str(caught.value)
+
+
+def test_storage_that_refuses_just_now_is_left_to_a_retry(task, connected):
+    # While Airflow's connections cannot be read, its providers go on without credentials.
+    class Forbidden(MemoryFileSystem):
+        protocol = "forbidden"
+
+        def _open(self, *args: Any, **kwargs: Any) -> Any:
+            raise PermissionError("Access Denied")
+
+    fsspec.register_implementation("forbidden", Forbidden, clobber=True)
+    with pytest.raises(UnreadableFileError, match="PermissionError: Access Denied") as caught:
+        task(["forbidden://brand/a.png"]).run()
+    assert caught.value.transient
+
+
+def test_a_file_that_never_ends_being_read_is_left_to_a_retry(
+    task, connected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(object_store, "MAX_SECONDS", 0.05)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnreadableFileError, match=r"not done within 0\.05 s") as caught:
+        task([f"{tmp_path}/pipe.png"]).run()
+    assert caught.value.transient
+    assert not connected.state.requests
 
 
 # What a retry finds
@@ -334,6 +360,28 @@ def test_with_a_store_a_file_that_is_gone_keeps_nobody_from_the_paid_image(kill,
     with pytest.raises(Killed):
         life.run(kill)
     mug.unlink()
+    assert life.run()["reused"] is True
+    assert connected.state.jobs_paid == 1
+
+
+def test_with_a_store_a_file_that_is_no_image_now_keeps_nobody_from_the_paid_image(mug, connected):
+    life = Task(Store(), flux_params={"input_images": [str(mug)]})
+    with pytest.raises(Killed):
+        life.run("before waiting")
+    mug.write_bytes(b"")  # somebody is writing it anew
+    assert life.run()["reused"] is True
+    assert connected.state.jobs_paid == 1
+
+
+def test_with_a_store_storage_that_this_worker_does_not_know_keeps_nobody_from_the_paid_image(
+    mug, connected, monkeypatch
+):
+    path = f"file://{mug}".replace("file:", "memory:")
+    MemoryFileSystem().pipe(str(mug), mug.read_bytes())
+    life = Task(Store(), flux_params={"input_images": [path]})
+    with pytest.raises(Killed):
+        life.run("before waiting")
+    monkeypatch.setattr(uploads, "has_file_system", lambda scheme: True)  # so Airflow is asked
     assert life.run()["reused"] is True
     assert connected.state.jobs_paid == 1
 
