@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,8 +154,12 @@ class ImageStorage:
                 log.warning("Image %d of %d was not saved: %s", n, count, error)
                 return error
 
-        with ThreadPoolExecutor(min(MAX_THREADS, count)) as threads:
+        threads = ThreadPoolExecutor(min(MAX_THREADS, count))
+        try:
             outcomes = list(threads.map(save_one, range(1, count + 1)))
+        finally:
+            # A task that runs into its execution_timeout does not wait for slow images.
+            threads.shutdown(wait=False, cancel_futures=True)
         for n, outcome in enumerate(outcomes, 1):
             if isinstance(outcome, ImagesExpiredError):
                 raise outcome
@@ -253,21 +256,6 @@ class ImageStorage:
 
     def _uri(self, job_id: str, n: int, ext: str) -> str:
         return self.save_to.uri({**self.names, "job_id": job_id}, n=n, ext=ext)
-
-
-@contextmanager
-def saved_by_a_retry(job: Job) -> Iterator[None]:
-    """Leave to a retry what keeps the images of a paid job from being saved.
-
-    :raises ImageNotSavedError: for any ApiframeError.
-    """
-    try:
-        yield
-    except ApiframeError as error:
-        raise ImageNotSavedError(
-            f"The images were not saved: {error}. They are paid: a retry only saves them",
-            job_id=job.id,
-        ) from error
 
 
 def _placeholder_values(context: Any) -> dict[str, Any]:

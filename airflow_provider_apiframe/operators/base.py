@@ -15,13 +15,9 @@ from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
-from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.deliver import deliver, saved_by_a_retry
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
-from airflow_provider_apiframe.delivery.storage import (
-    ImageStorage,
-    Provenance,
-    saved_by_a_retry,
-)
+from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import re
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from PIL import Image
 from task_lives import Killed, Task, event_of
 
 from airflow_provider_apiframe.api import download
+from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.delivery.provenance import read_mark
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
@@ -369,6 +372,36 @@ def test_what_breaks_while_a_task_is_deferred_leaves_its_paid_image_to_a_retry(
 
 
 @pytest.mark.usefixtures("broken_certificate")
+def test_a_task_that_runs_into_its_execution_timeout_does_not_wait_for_slow_images(
+    task, connected, monkeypatch
+):
+    started, let_go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*args):
+        started.set()
+        let_go.wait(10)
+        ended.set()
+        raise OSError("too late")
+
+    def time_out(*args):
+        raise Killed
+
+    life = task()
+    monkeypatch.setattr(ApiframeClient, "download", hang)
+    before = signal.signal(signal.SIGALRM, time_out)  # as Airflow's own timeout does
+    main = threading.get_ident()
+    threading.Thread(
+        target=lambda: started.wait(10) and signal.pthread_kill(main, signal.SIGALRM)
+    ).start()
+    try:
+        with pytest.raises(Killed):
+            life.run()
+        assert not ended.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        let_go.set()
+
+
 def test_a_failed_job_is_told_as_such_where_nothing_could_be_saved_either(folder, connected):
     job_id = ApiframeHook().generate_image(prompt="a poster [stuck]", flux_params=SMALL).job_id
     job = {"id": job_id, "status": "FAILED", "error": "NSFW content"}
@@ -448,6 +481,7 @@ def test_mapped_tasks_that_would_write_one_file_are_an_import_error():
         "s3://b/{map_index}.png",
         "s3://b/{{ ds }}/{{ task.prompt }}.png",
         "s3://b/{{ ds }}/",
+        "{{ dag_run.conf.to }}",
     ):
         expand(save_to)
     for save_to in ("s3://b/poster.png", "s3://b/{{ ds }}/{{ dag_run.run_id }}.png"):
