@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal
 
+from airflow.providers.common.compat.sdk import XComArg
 from pydantic import Field, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
@@ -48,6 +49,15 @@ class TaskArguments(GenerateRequest):
     provenance: Literal["iptc", "c2pa"] | None = Field(
         None, json_schema_extra={"noun": '"iptc", "c2pa" or None'}
     )
+
+    @field_validator("provenance")
+    @classmethod
+    def _check_provenance(cls, provenance: Any, info: ValidationInfo) -> Any:
+        templated = info.context.templated if info.context else ()
+        is_saved = info.data.get("save_to") is not None or "save_to" in templated
+        if provenance == "c2pa" and not is_saved:
+            raise RuleError("goes with save_to, which is not set: only saved images are signed")
+        return provenance
 
     @field_validator("save_to", mode="before")
     @classmethod
@@ -96,6 +106,44 @@ def is_templated(value: Any, *, depth: int = 0) -> bool:
     if depth and isinstance(value, (list, tuple)):
         return any(is_templated(item, depth=depth - 1) for item in value)
     return callable(value) or callable(getattr(value, "resolve", None))
+
+
+# An image without its reference, or one that is not saved, is paid as well.
+_NEEDED_OUTPUTS = ("save_to", "flux_params", "input_images", "image_prompt")
+
+
+def needed_outputs(**arguments: Any) -> list[tuple[str, ...]]:
+    """Return which of the *arguments* are outputs of other tasks that must be there at run time.
+
+    :returns: names, e.g. ("save_to",) or ("flux_params", "input_images").
+    """
+    found: list[tuple[str, ...]] = []
+    for name, value in arguments.items():
+        if name in _NEEDED_OUTPUTS and isinstance(value, XComArg):
+            found.append((name,))
+        elif isinstance(value, Mapping):
+            found += [(name, *names) for names in needed_outputs(**_texts(value))]
+    return found
+
+
+def _texts(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if isinstance(name, str)}
+
+
+def check_needed_outputs(task: Any, needed: list[tuple[str, ...]]) -> None:
+    """Refuse to run without an output that the task was to get: None would count as not set.
+
+    :raises InvalidRequestError: naming the argument.
+    """
+    for names in needed:
+        value = task
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        if value is None:
+            raise InvalidRequestError(
+                f"{'.'.join(names)} is the output of another task, and that is None: the task was "
+                "skipped, or pushed nothing under this key. Nothing was submitted."
+            )
 
 
 def check_literals(**arguments: Any) -> None:

@@ -7,12 +7,15 @@ happens here.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.redirects import without_secrets
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
-from airflow_provider_apiframe.delivery.storage import ImageStorage
+from airflow_provider_apiframe.delivery.storage import ImageNotSavedError, ImageStorage
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,26 @@ def deliver(
         log.warning("The images of job %s have expired; their links may be dead", job.id)
     made = ", ".join(map(without_secrets, job.image_urls))
     log.info("Job %s made %s for %s credits", job.id, made, job.credit_cost)
-    images = storage.save(job, model) if storage else None
+    images = None
+    if storage:
+        with saved_by_a_retry(job):
+            storage.reach()
+        images = storage.save(job, model)
     # Only now: the next try of a task that could not save would count it again.
     report_credits(job, max_credits, counted_before=counted_before)
     return build_result(job, prompt=prompt, model=model, reused=reused, images=images)
+
+
+@contextmanager
+def saved_by_a_retry(job: Job) -> Iterator[None]:
+    """Leave to a retry what keeps the images of a paid job from being saved.
+
+    :raises ImageNotSavedError: for any ApiframeError.
+    """
+    try:
+        yield
+    except ApiframeError as error:
+        raise ImageNotSavedError(
+            f"The images were not saved: {error}. They are paid: a retry only saves them",
+            job_id=job.id,
+        ) from error

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +38,7 @@ from airflow_provider_apiframe.delivery.signing_certificate import (
 from airflow_provider_apiframe.hooks.object_store import (
     StorageError,
     StoredFileMissingError,
+    check_connection,
     local_copy,
     put,
     split_connection,
@@ -128,6 +128,7 @@ class ImageStorage:
         :param output_format: what was asked for: "png", "jpg", "webp"; None for the API's choice.
         :raises InvalidRequestError: the file's name asks for another format.
         :raises ConfigurationError: no installed package knows the storage.
+        :raises ConnectionNotFoundError: the connection with its credentials is missing.
         :raises StorageError: its filesystem could not be set up.
         """
         named = self.save_to.fixed_extension
@@ -137,8 +138,19 @@ class ImageStorage:
                 "the same format, or name the file with {ext}"
             )
         self._uri("0" * 36, 10, "webp")  # not too long
+        self.reach()
+
+    def reach(self) -> None:
+        """Set up the storage's filesystem. To be called first, and not on a thread: not all
+        versions of Airflow give connections to threads.
+
+        :raises ConnectionNotFoundError: the connection with its credentials is missing.
+        :raises StorageError: its filesystem could not be set up.
+        """
         # The root alone: an error shows no name that no image will have.
-        storage_path(f"{self.save_to.root}/", self.conn_id)
+        root = f"{self.save_to.root}/"
+        check_connection(root, self.conn_id)
+        storage_path(root, self.conn_id)
 
     def save(self, job: Job, model: str | None = None) -> list[ImageResult]:
         """Store all images of *job* and return what is known of each, in order.
@@ -154,11 +166,16 @@ class ImageStorage:
             try:
                 return self._save_one(job, n, model)
             except ApiframeError as error:
-                log.warning("Image %d of %d was not saved: %s", n, count, error)
+                if count > 1:  # the first one's is raised
+                    log.warning("Image %d of %d was not saved: %s", n, count, error)
                 return error
 
-        with ThreadPoolExecutor(min(MAX_THREADS, count)) as threads:
+        threads = ThreadPoolExecutor(min(MAX_THREADS, count))
+        try:
             outcomes = list(threads.map(save_one, range(1, count + 1)))
+        finally:
+            # A task that runs into its execution_timeout does not wait for slow images.
+            threads.shutdown(wait=False, cancel_futures=True)
         for n, outcome in enumerate(outcomes, 1):
             if isinstance(outcome, ImagesExpiredError):
                 raise outcome
@@ -257,21 +274,6 @@ class ImageStorage:
 
     def _uri(self, job_id: str, n: int, ext: str) -> str:
         return self.save_to.uri({**self.names, "job_id": job_id}, n=n, ext=ext)
-
-
-@contextmanager
-def saved_by_a_retry(job: Job) -> Iterator[None]:
-    """Leave to a retry what keeps the images of a paid job from being saved.
-
-    :raises ImageNotSavedError: for any ApiframeError.
-    """
-    try:
-        yield
-    except ApiframeError as error:
-        raise ImageNotSavedError(
-            f"The images were not saved: {error}. They are paid: a retry only saves them",
-            job_id=job.id,
-        ) from error
 
 
 def _placeholder_values(context: Any) -> dict[str, Any]:

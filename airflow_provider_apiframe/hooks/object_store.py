@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from airflow_provider_apiframe.api.body import within
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, without_keys
+from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -86,6 +87,27 @@ def storage_path(location: str, conn_id: str | None = None) -> ObjectStoragePath
                 transient=False,
             ) from None
     return path
+
+
+def check_connection(location: str, conn_id: str | None) -> None:
+    """See that the connection of a storage is there, if one is named.
+
+    Some filesystems go on without credentials where it is not, and fail after the image is paid.
+
+    :param location: and *conn_id*, as for :func:`storage_path`.
+    :raises ConnectionNotFoundError: Airflow has no such connection, or cannot read it just now.
+    """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    named = split_connection(location)[0] or conn_id
+    if named is None or location.partition("://")[0] in (*_LOCAL, location):
+        return
+    try:
+        BaseHook.get_connection(named)
+    except AirflowNotFoundException:
+        raise ConnectionNotFoundError(
+            named, "Add one with the credentials of the storage, or name another one."
+        ) from None
 
 
 def local_copy(

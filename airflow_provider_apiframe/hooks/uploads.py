@@ -16,7 +16,7 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.params.references import path_text
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.hooks.object_store import in_time, storage_path
+from airflow_provider_apiframe.hooks.object_store import check_connection, in_time, storage_path
 from airflow_provider_apiframe.version_compat import has_file_system
 
 # What a second look cannot mend. What else a storage library raises is taken for a network or a
@@ -73,6 +73,7 @@ def _file_system(path: str, scheme: str, conn_id: str | None) -> tuple[Any, str]
     if not has_file_system(scheme):  # Airflow has none of its own, with connections
         fs, key = url_to_fs(path)
         return fs, key
+    check_connection(path, conn_id)
     found = storage_path(path, conn_id)
     return found.fs, found.path
 

@@ -15,17 +15,17 @@ from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
-from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.deliver import deliver, saved_by_a_retry
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
-from airflow_provider_apiframe.delivery.storage import (
-    ImageStorage,
-    Provenance,
-    saved_by_a_retry,
-)
+from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
-from airflow_provider_apiframe.literals import check_literals
+from airflow_provider_apiframe.literals import (
+    check_literals,
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
@@ -131,6 +131,7 @@ class ApiframeOperator(BaseOperator):
         self.provenance = provenance
         self.webhook_url = webhook_url
         self.webhook_events = webhook_events
+        self._needed_outputs = needed_outputs(save_to=save_to)
 
     @abstractmethod
     def _request(self) -> GenerateRequest:
@@ -144,6 +145,7 @@ class ApiframeOperator(BaseOperator):
     def execute(self, context: Context) -> ImageJobResult:
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with fail_without_retry():
+            check_needed_outputs(self, self._needed_outputs)
             request = self._request()
             submission = self._submission(context)
             with submission.keeping_what_is_paid():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
-from airflow_provider_apiframe.literals import CheckedPartial, check_literals
+from airflow_provider_apiframe.literals import CheckedPartial, check_literals, needed_outputs
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 
 
@@ -58,6 +58,7 @@ class FluxGenerateOperator(ApiframeOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_literals(task_id=self.task_id, prompt=prompt, model=model, flux_params=flux_params)
+        self._needed_outputs += needed_outputs(flux_params=flux_params)
         self.prompt = prompt
         self.model = model
         self.flux_params = (

@@ -27,8 +27,10 @@ from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import (
     check_literals,
+    check_needed_outputs,
     errors_of_the_dag_file,
     is_templated,
+    needed_outputs,
 )
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.triggers.job import (
@@ -103,6 +105,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         self.save_to = save_to
         self.save_conn_id = save_conn_id
         self.provenance = provenance
+        self._needed_outputs = needed_outputs(save_to=save_to)
 
     @cached_property
     def hook(self) -> ApiframeHook:
@@ -171,6 +174,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         return result
 
     def _storage(self, context: Context) -> ImageStorage | None:
+        check_needed_outputs(self, self._needed_outputs)
         return ImageStorage.of(
             context,
             self.hook,

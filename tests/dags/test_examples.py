@@ -117,7 +117,9 @@ def test_a_product_photo_is_put_into_scenes(connected, run_dag, tmp_path):
     assert connected.state.jobs_paid == 4
 
 
-def test_a_dag_that_waits_for_posters_finds_them_by_their_events(connected, run_dag, tmp_path):
+def test_a_dag_that_waits_for_posters_finds_them_by_their_events(
+    assets, connected, run_dag, tmp_path
+):
     run = run_dag(
         "example_new_poster", stem="example_on_new_asset", conf={"output": f"{tmp_path}/"}
     )

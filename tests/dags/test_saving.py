@@ -11,7 +11,7 @@ HEAD = """
 """
 
 
-def test_the_outlets_events_say_which_image_was_saved(connected, run_dag, tmp_path):
+def test_the_outlets_events_say_which_image_was_saved(assets, connected, run_dag, tmp_path):
     run = run_dag(
         "saved_with_events",
         f"""{HEAD}
@@ -91,4 +91,4 @@ def test_the_lineage_has_the_saved_image_and_no_prompt(connected, run_dag, tmp_p
         )
     """,
     )
-    assert run.xcom("poster", "lineage") == [["out", f"file://{tmp_path}/poster.png"]]
+    assert run.xcom("poster")["lineage"] == [["out", f"file://{tmp_path}/poster.png"]]

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import re
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from PIL import Image
 from task_lives import Killed, Task, event_of
 
 from airflow_provider_apiframe.api import download
+from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.delivery.provenance import read_mark
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
@@ -384,6 +387,36 @@ def test_what_breaks_while_a_task_is_deferred_leaves_its_paid_image_to_a_retry(
 
 
 @pytest.mark.usefixtures("broken_certificate")
+def test_a_task_that_runs_into_its_execution_timeout_does_not_wait_for_slow_images(
+    task, connected, monkeypatch
+):
+    started, let_go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*args):
+        started.set()
+        let_go.wait(10)
+        ended.set()
+        raise OSError("too late")
+
+    def time_out(*args):
+        raise Killed
+
+    life = task()
+    monkeypatch.setattr(ApiframeClient, "download", hang)
+    before = signal.signal(signal.SIGALRM, time_out)  # as Airflow's own timeout does
+    main = threading.get_ident()
+    threading.Thread(
+        target=lambda: started.wait(10) and signal.pthread_kill(main, signal.SIGALRM)
+    ).start()
+    try:
+        with pytest.raises(Killed):
+            life.run()
+        assert not ended.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        let_go.set()
+
+
 def test_a_failed_job_is_told_as_such_where_nothing_could_be_saved_either(folder, connected):
     job_id = ApiframeHook().generate_image(prompt="a poster [stuck]", flux_params=SMALL).job_id
     job = {"id": job_id, "status": "FAILED", "error": "NSFW content"}
@@ -440,8 +473,44 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_paid(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [{"save_to": "memory://nowhere@b/x/"}, {"save_to": "memory://b/x/", "save_conn_id": "nowhere"}],
+)
+def test_a_storage_connection_that_is_missing_is_noticed_before_anything_is_paid(
+    arguments, task, connected
+):
+    with pytest.raises(ConnectionNotFoundError, match="no connection 'nowhere'"):
+        task(**arguments).run()
+    assert connected.state.jobs_created == 0
+
+
+@pytest.mark.parametrize("name", ["save_to", "flux_params", "input_images", "image_prompt"])
+def test_an_output_of_another_task_that_is_not_there_is_noticed_before_anything_is_paid(
+    name, connected, ti
+):
+    with DAG("d"):
+        other = FluxGenerateOperator(task_id="other", prompt="a mug").output["uri"]
+        in_params = name in ("input_images", "image_prompt")
+        arguments = {"flux_params": {name: other}} if in_params else {name: other}
+        operator = FluxGenerateOperator(
+            task_id="poster",
+            prompt="a poster",
+            model="flux-1.1-pro" if name == "image_prompt" else "flux-2-flex",
+            **arguments,
+        )
+    if in_params:  # as Airflow renders them
+        operator.flux_params = {name: None}
+    else:
+        setattr(operator, name, None)
+    with pytest.raises(InvalidParameterError, match=rf"{name} is the output of another task"):
+        operator.execute({"ti": ti})
+    assert connected.state.jobs_created == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        ({"provenance": "c2pa"}, "goes with save_to, which is not set"),
         ({"save_to": "images/"}, "save_to='images/'"),
         ({"save_to": "s3://b/{job}/"}, "did you mean {job_id}"),
         ({"save_to": "s3://b/", "wait_for_completion": False}, "ApiframeJobSensor"),
@@ -463,6 +532,7 @@ def test_mapped_tasks_that_would_write_one_file_are_an_import_error():
         "s3://b/{map_index}.png",
         "s3://b/{{ ds }}/{{ task.prompt }}.png",
         "s3://b/{{ ds }}/",
+        "{{ dag_run.conf.to }}",
     ):
         expand(save_to)
     for save_to in ("s3://b/poster.png", "s3://b/{{ ds }}/{{ dag_run.run_id }}.png"):
