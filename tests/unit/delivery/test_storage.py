@@ -12,10 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    TaskDeferred,
-)
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 from certificates import certificate_pem, key_pem, new_key
 from PIL import Image
 from task_lives import Killed, Task, event_of

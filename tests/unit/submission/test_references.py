@@ -515,6 +515,7 @@ def s3() -> Iterator[Any]:
     attach("s3", conn_id="brand_s3", fs=memory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uploads, "has_file_system", lambda scheme: scheme == "s3")
+        patch.setenv("AIRFLOW_CONN_BRAND_S3", '{"conn_type": "aws"}')
         yield memory
 
 
