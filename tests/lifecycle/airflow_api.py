@@ -33,6 +33,9 @@ class AirflowApi:
     def get(self, path: str, **query: object) -> Any:
         return self._request("GET", path, params=query)
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._request("POST", path, json=body)
+
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         with self._lock:
             response = requests.request(

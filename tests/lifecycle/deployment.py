@@ -218,6 +218,7 @@ def _environment(home: Path, breakpoints: Path, url: str, execution_url: str) ->
             "parallelism": PARALLELISM,
             "max_active_tasks_per_dag": 200,
             "max_active_runs_per_dag": 200,
+            "test_connection": "Enabled",
         },
         "api": {
             "host": "127.0.0.1",
