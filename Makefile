@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PINS := requirements/airflow-3.3.2.txt
-TESTS ?= tests/unit tests/dags
-# More workers than four gain nothing: each imports Airflow first. WORKERS=0 runs in one process.
-WORKERS ?= auto
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4
+# The longest first: those of DAGs are on two workers from the start.
+TESTS ?= tests/dags tests/unit
+# Tests wait as often as they compute, so four workers pay on two cores, too; more gain nothing, for
+# each imports Airflow first. WORKERS=0 runs in one process.
+WORKERS ?= 4
+PARALLEL := --numprocesses $(WORKERS)
 FAULTS ?= 200
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE

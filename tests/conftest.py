@@ -53,13 +53,18 @@ for example in EXAMPLES.glob("*.py"):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep tests/dags on one worker, which makes the database once; spread the others."""
+    """Keep tests/dags on two workers, each of which makes the database once; spread the others.
+
+    The examples take as long as all the others there.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     # Not --dist=loadgroup: with pytest 9.2 pytest-xdist 3.8 does not see the marks.
     class DagsTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "dags" if "tests/dags/" in nodeid else nodeid
+            if "tests/dags/" not in nodeid:
+                return nodeid
+            return "examples" if "test_examples" in nodeid else "dags"
 
     return DagsTogether(config, log)
 
