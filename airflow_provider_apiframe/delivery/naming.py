@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
@@ -122,6 +123,20 @@ class SaveTo:
                 f"{MAX_PATH} bytes, and a name in it {MAX_NAME}"
             )
         return f"{self.root}/{path}"
+
+
+def placeholder_values(context: Any) -> dict[str, Any]:
+    """Return the values of a task's placeholders, by its context: all but the image's own."""
+    ti, dag_run = context["ti"], context.get("dag_run")
+    # A run that an asset or a person started has no logical date; it still has a day.
+    moment = getattr(dag_run, "run_after", None) or datetime.now(UTC)
+    return {
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": ti.map_index,
+        "ds": context.get("ds") or f"{moment:%Y-%m-%d}",
+    }
 
 
 def safe_part(text: str) -> str:

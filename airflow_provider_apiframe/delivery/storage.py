@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -27,7 +26,7 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.image_format import complete_image_type
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.image_structure import has_credentials, image_size
-from airflow_provider_apiframe.delivery.naming import SaveTo
+from airflow_provider_apiframe.delivery.naming import SaveTo, placeholder_values
 from airflow_provider_apiframe.delivery.provenance import Mark, add_mark, read_mark
 from airflow_provider_apiframe.delivery.result import ImageResult
 from airflow_provider_apiframe.delivery.signing import load_library, sign_c2pa
@@ -119,7 +118,7 @@ class ImageStorage:
         if provenance == "c2pa":
             load_library()  # found missing before anything is paid
             certificate = certificate_of_connection()
-        names = _placeholder_values(context)
+        names = placeholder_values(context)
         return cls(hook.client, SaveTo.parse(save_to), names, conn_id, provenance, certificate)
 
     def check(self, output_format: str | None = None) -> None:
@@ -274,19 +273,6 @@ class ImageStorage:
 
     def _uri(self, job_id: str, n: int, ext: str) -> str:
         return self.save_to.uri({**self.names, "job_id": job_id}, n=n, ext=ext)
-
-
-def _placeholder_values(context: Any) -> dict[str, Any]:
-    ti, dag_run = context["ti"], context.get("dag_run")
-    # A run that an asset or a person started has no logical date; it still has a day.
-    moment = getattr(dag_run, "run_after", None) or datetime.now(UTC)
-    return {
-        "dag_id": ti.dag_id,
-        "run_id": ti.run_id,
-        "task_id": ti.task_id,
-        "map_index": ti.map_index,
-        "ds": context.get("ds") or f"{moment:%Y-%m-%d}",
-    }
 
 
 def _result(job: Job, n: int, uri: str, local: Path) -> ImageResult:
