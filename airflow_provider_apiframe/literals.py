@@ -12,7 +12,7 @@ from typing import Any, Literal
 from airflow.providers.common.compat.sdk import XComArg
 from pydantic import Field, ValidationInfo, field_validator
 
-from airflow_provider_apiframe.api.errors import InvalidRequestError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
 from airflow_provider_apiframe.api.params.references import is_path_object, path_text
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
@@ -130,19 +130,26 @@ def _texts(values: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(name, str)}
 
 
+class MissingOutputError(ApiframeError):
+    """The output of another task is not there. Nothing was submitted.
+
+    It may be there on a later try: the other task may just run again.
+    """
+
+
 def check_needed_outputs(task: Any, needed: list[tuple[str, ...]]) -> None:
     """Refuse to run without an output that the task was to get: None would count as not set.
 
-    :raises InvalidRequestError: naming the argument.
+    :raises MissingOutputError: naming the argument.
     """
     for names in needed:
         value = task
         for name in names:
             value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
         if value is None:
-            raise InvalidRequestError(
+            raise MissingOutputError(
                 f"{'.'.join(names)} is the output of another task, and that is None: the task was "
-                "skipped, or pushed nothing under this key. Nothing was submitted."
+                "skipped, or pushed nothing under this key."
             )
 
 

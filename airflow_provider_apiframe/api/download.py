@@ -242,11 +242,11 @@ def _following(url: str, timeout: float, verify: bool | str) -> Iterator[request
 def _check_status(shown: str, status: int) -> None:
     if status == 200:
         return
-    gone = " The link has expired or the image is gone." if status in (403, 404, 410) else ""
     transient = status in (408, 429) or status >= 500
-    raise DownloadError(
-        f"{shown} returned {status}.{gone}", transient=transient, status_code=status
-    )
+    error = DownloadError(f"{shown} returned {status}.", transient=transient, status_code=status)
+    if error.link_is_dead:
+        error.adding("The link has expired or the image is gone.")
+    raise error
 
 
 @contextmanager

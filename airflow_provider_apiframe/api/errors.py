@@ -226,6 +226,11 @@ class DownloadError(ApiframeError):
         super().__init__(message, status_code=status_code)
         self.transient = transient
 
+    @property
+    def link_is_dead(self) -> bool:
+        """Whether the link has expired, or the image is gone."""
+        return self.status_code in (403, 404, 410)
+
 
 class BrokenImageError(ApiframeError):
     """An image file is cut short, or not built as its format wants."""

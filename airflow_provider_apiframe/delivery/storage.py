@@ -241,7 +241,7 @@ class ImageStorage:
         try:
             return self.client.download(job.image_urls[n - 1], f"{folder}/").path
         except DownloadError as error:
-            if error.status_code not in (403, 404, 410):
+            if not error.link_is_dead:
                 raise
             log.info("The link of image %d is dead; asking for the job anew: %s", n, error)
         job = self.client.get_job(job.id)

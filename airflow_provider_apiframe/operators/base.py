@@ -145,10 +145,10 @@ class ApiframeOperator(BaseOperator):
     def execute(self, context: Context) -> ImageJobResult:
         """Submit, then return at once, defer, or wait, as the arguments say."""
         with fail_without_retry():
-            check_needed_outputs(self, self._needed_outputs)
-            request = self._request()
             submission = self._submission(context)
             with submission.keeping_what_is_paid():
+                check_needed_outputs(self, self._needed_outputs)
+                request = self._request()
                 if storage := self._storage(context):
                     storage.check(request.output_format)
             if self.deferrable and self.wait_for_completion:
@@ -223,6 +223,7 @@ class ApiframeOperator(BaseOperator):
         )
 
     def _storage(self, context: Context) -> ImageStorage | None:
+        check_needed_outputs(self, [names for names in self._needed_outputs if "save_to" in names])
         return ImageStorage.of(
             context,
             self.hook,

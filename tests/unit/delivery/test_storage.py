@@ -499,9 +499,43 @@ def test_an_output_of_another_task_that_is_not_there_is_noticed_before_anything_
         operator.flux_params = {name: None}
     else:
         setattr(operator, name, None)
-    with pytest.raises(InvalidParameterError, match=rf"{name} is the output of another task"):
+    with pytest.raises(AirflowFailException, match=rf"{name} is the output of another task"):
         operator.execute({"ti": ti})
     assert connected.state.jobs_created == 0
+
+
+@pytest.fixture
+def saving_where_another_task_says(connected):
+    """Call it for a task whose save_to is another task's output, which is not there."""
+
+    def make() -> FluxGenerateOperator:
+        with DAG("d"):
+            other = FluxGenerateOperator(task_id="other", prompt="a mug").output["uri"]
+            operator = FluxGenerateOperator(task_id="poster", prompt="a poster", save_to=other)
+        operator.save_to = None  # as Airflow renders it
+        return operator
+
+    return make
+
+
+def test_an_output_that_only_a_retry_misses_is_left_to_another_one(
+    saving_where_another_task_says, ti
+):
+    ti.try_number = 2  # the first one may have paid
+    with pytest.raises(ApiframeError, match="save_to is the output of another task") as error:
+        saving_where_another_task_says().execute({"ti": ti})
+    assert error.value.transient
+
+
+def test_a_task_that_resumes_without_its_save_to_does_not_deliver_unsaved(
+    saving_where_another_task_says, connected, ti
+):
+    connected.configure(latency=0.0)
+    hook = ApiframeHook()
+    job = hook.get_job(hook.generate_image(prompt="a poster", flux_params=SMALL).job_id)
+    event = {"status": "finished", "job": job.model_dump(mode="json")}
+    with pytest.raises(ImageNotSavedError, match="save_to is the output of another task"):
+        saving_where_another_task_says().execute_complete({"ti": ti}, event)
 
 
 @pytest.mark.parametrize(
