@@ -9,7 +9,8 @@ TESTS ?= tests/dags tests/unit
 # Tests wait as often as they compute, so four workers pay on two cores, too; more gain nothing, for
 # each imports Airflow first. WORKERS=0 runs in one process.
 WORKERS ?= 4
-PARALLEL := --numprocesses $(WORKERS)
+# A test that hangs ends as a failed one which shows its stacks.
+PARALLEL := --numprocesses $(WORKERS) --timeout 300 --timeout-method thread
 FAULTS ?= 200
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
