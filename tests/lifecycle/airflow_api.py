@@ -7,8 +7,13 @@ import time
 from typing import Any
 
 import requests
+import tenacity
 
 SNAPSHOT_SECONDS = 0.7
+
+
+class _Away(Exception):
+    """The server, or its database, is down."""
 
 
 class AirflowApi:
@@ -17,10 +22,12 @@ class AirflowApi:
     It sends one request at a time, which is all that SQLite can bear.
 
     :param url: base URL of the api-server.
+    :param patience: seconds for which a request is repeated while the server is away.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = 0.0) -> None:
         self._url = url
+        self._patience = patience
         self._headers: dict[str, str] = {}
         self._lock = threading.RLock()
         self._snapshot: dict[str, list[dict[str, Any]]] = {}
@@ -37,11 +44,27 @@ class AirflowApi:
         return self._request("POST", path, json=body)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
-        with self._lock:
-            response = requests.request(
-                method, f"{self._url}/api/v2{path}", headers=self._headers, timeout=60, **arguments
-            )
-        assert response.ok, f"{method} {path}: {response.status_code} {response.text[:500]}"
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_fixed(0.5),
+            retry=tenacity.retry_if_exception_type((requests.ConnectionError, _Away)),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt, self._lock:
+                response = requests.request(
+                    method,
+                    f"{self._url}/api/v2{path}",
+                    headers=self._headers,
+                    timeout=60,
+                    **arguments,
+                )
+                said = f"{method} {path}: {response.status_code} {response.text[:500]}"
+                if response.status_code >= 500 and self._patience:
+                    raise _Away(said)
+        number = attempt.retry_state.attempt_number
+        made_before = response.status_code == 409 and number > 1  # its response was lost
+        assert response.ok or made_before, said
         return response.json() if response.content else None
 
     def add_connection(self, connection_id: str, host: str, password: str, extra: str) -> None:

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from deployment import Deployment
 from ledger import Entry, Ledger
+from one_machine import OneMachine
 from ports import free_port
 from stage import FINISHED
 from waiting import wait_until
@@ -51,7 +51,7 @@ class Chaos:
         kills when they hit a process.
     """
 
-    def __init__(self, airflow: Deployment, seed: int) -> None:
+    def __init__(self, airflow: OneMachine, seed: int) -> None:
         self._airflow = airflow
         self._rngs = random.Random(seed)
         self.sandbox = Sandbox(port=free_port(), latency=(1.0, 6.0), seed=seed, credits=10**6)

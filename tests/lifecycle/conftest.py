@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
-from deployment import Deployment
+from one_machine import OneMachine
 from scenarios import SCENARIOS
 from stage import Row, Scenario, Stage
 
@@ -28,7 +28,7 @@ def tables(pytestconfig: pytest.Config) -> Tables:
 
 
 @pytest.fixture(scope="session")
-def airflow(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+def airflow(request: pytest.FixtureRequest) -> Iterator[OneMachine]:
     """A running Airflow. Its files stay when a test failed."""
     try:
         release = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])
@@ -36,7 +36,7 @@ def airflow(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         release = (2,)
     if release < (3, 3):
         pytest.skip("the processes of these tests are those of Airflow 3.3 or newer")
-    deployment = Deployment()
+    deployment = OneMachine()
     failed = request.session.testsfailed
     try:
         deployment.start()
@@ -53,7 +53,7 @@ def airflow(request: pytest.FixtureRequest) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="session")
 def rows(
-    request: pytest.FixtureRequest, airflow: Deployment, tables: Tables
+    request: pytest.FixtureRequest, airflow: OneMachine, tables: Tables
 ) -> Iterator[dict[Scenario, Future[Row]]]:
     """What comes of each of the selected scenarios.
 

@@ -139,14 +139,18 @@ class Stage:
         assert found["state"] in states, f"the task is {found['state']}"
         return found
 
-    def kill_worker_at(self, point: str) -> None:
-        """Start the run, and kill the task and its worker once it reaches a breakpoint."""
+    def stop_at(self, point: str) -> int:
+        """Start the run, and return the task's process id once it stands at a breakpoint."""
         armed = self.airflow.breakpoints / f"{self.name}.{point}"
         hit = armed.with_name(f"{armed.name}.hit")
         armed.touch()
         self.start()
         wait_until(hit.exists, f"{self.name} reaches the breakpoint {point}")
-        assert self.airflow.kill_task(int(hit.read_text())), (
+        return int(hit.read_text())
+
+    def kill_worker_at(self, point: str) -> None:
+        """Start the run, and kill the task and its worker once it reaches a breakpoint."""
+        assert self.airflow.kill_task(self.stop_at(point)), (
             "the task process was not there to be killed"
         )
 

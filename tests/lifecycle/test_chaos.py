@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import Future, wait
 
 from chaos import Chaos
-from deployment import Deployment
+from one_machine import OneMachine
 from stage import Row, Scenario
 
 FAULTS = int(os.environ.get("LIFECYCLE_FAULTS", "40"))
@@ -20,7 +20,7 @@ SEED = int(os.environ.get("LIFECYCLE_SEED") or random.randrange(10**6))
 
 
 def test_a_storm_of_faults_costs_nothing_twice(
-    rows: dict[Scenario, Future[Row]], airflow: Deployment, tables: dict[str, list[str]]
+    rows: dict[Scenario, Future[Row]], airflow: OneMachine, tables: dict[str, list[str]]
 ) -> None:
     wait(rows.values())  # killing triggerers would spoil the scenarios
     begun = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deployment import Deployment
+from one_machine import OneMachine
 
 from airflow_provider_apiframe.provider_info import provider_info
 from airflow_provider_apiframe.sandbox.server import Sandbox
@@ -12,7 +12,7 @@ from airflow_provider_apiframe.sandbox.server import Sandbox
 MASKED = "***"  # what the form knows of a password that is stored
 
 
-def test_the_test_button_answers_for_a_connection_that_the_form_saved(airflow: Deployment) -> None:
+def test_the_test_button_answers_for_a_connection_that_the_form_saved(airflow: OneMachine) -> None:
     (connection_type,) = provider_info()["connection-types"]
     left_alone = dict.fromkeys(connection_type["conn-fields"])
     with Sandbox() as sandbox:

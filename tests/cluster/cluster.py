@@ -1,0 +1,248 @@
+"""An Airflow of many machines: two workers, two triggerers, two schedulers, PostgreSQL and Redis.
+
+A part is one process of Airflow with its children. Each runs as if on a host of its own: with its
+own host name, and its own content of the scratch folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from deployment import START_SECONDS, Deployment
+from services import Postgres, Redis
+from waiting import wait_until
+
+RESTART_SECONDS = 2.0  # until a part that ended is started again, as systemd or Kubernetes do
+CONCURRENCY = 8  # tasks at a time on a worker
+
+PARTS: Mapping[str, Sequence[str]] = {
+    "api-server": ("api-server", "--workers", "1"),
+    "dag-processor": ("dag-processor",),
+    "scheduler-1": ("scheduler", "--skip-serve-logs"),
+    "scheduler-2": ("scheduler", "--skip-serve-logs"),
+    "triggerer-1": ("triggerer", "--skip-serve-logs"),
+    "triggerer-2": ("triggerer", "--skip-serve-logs"),
+    "worker-1": ("celery", "worker", "--skip-serve-logs", "--concurrency", str(CONCURRENCY)),
+    "worker-2": ("celery", "worker", "--skip-serve-logs", "--concurrency", str(CONCURRENCY)),
+}
+WORKERS = ("worker-1", "worker-2")
+TRIGGERERS = ("triggerer-1", "triggerer-2")
+SCHEDULERS = ("scheduler-1", "scheduler-2")
+
+
+@dataclass
+class Part:
+    """A part that shall run.
+
+    :ivar held: it stays away until it is let go.
+    """
+
+    command: Sequence[str]
+    pid: int
+    held: bool = False
+
+
+class Cluster(Deployment):
+    """Airflow with the CeleryExecutor; a context manager.
+
+    What ends is started again after RESTART_SECONDS, like on any well-kept cluster.
+
+    :param dags: folders with DAG files.
+    :param on_hosts: whether each part is on a host of its own; asks the system when None.
+    :ivar scratch: a folder whose content differs from host to host.
+    :ivar restarts: how often each part was started again.
+    """
+
+    def __init__(self, *dags: Path, on_hosts: bool | None = None) -> None:
+        super().__init__("cluster", *dags, patience=90.0)
+        self.scratch = self.home / "scratch"
+        self.scratch.mkdir()
+        self.on_hosts = can_have_hosts() if on_hosts is None else on_hosts
+        self.restarts: Counter[str] = Counter()
+        self._parts: dict[str, Part] = {}
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self.env = dict(os.environ)  # until it is configured: PostgreSQL comes first
+        self.postgres = Postgres(self.home, self.start_process)
+        self.redis = Redis(self.home, self.start_process)
+        self.configure(self._settings(), f"{self.url}/execution/")
+
+    def _settings(self) -> dict[str, dict[str, object]]:
+        url = self.postgres.url
+        return {
+            "core": {
+                "executor": "CeleryExecutor",
+                "parallelism": 2 * CONCURRENCY,
+                "hostname_callable": "socket.gethostname",
+            },
+            "database": {
+                "sql_alchemy_conn": f"postgresql+psycopg2:{url}",
+                "sql_alchemy_conn_async": f"postgresql+asyncpg:{url}",
+            },
+            "celery": {
+                "broker_url": self.redis.url,
+                "result_backend": f"db+postgresql+psycopg2:{url}",
+                "worker_prefetch_multiplier": 1,
+            },
+            "celery_broker_transport_options": {"visibility_timeout": 60},
+            # What follows makes Airflow notice within seconds what is minutes by default.
+            "scheduler": {
+                "task_instance_heartbeat_timeout": 20,
+                "task_instance_heartbeat_timeout_detection_interval": 2,
+                "orphaned_tasks_check_interval": 10,
+                "scheduler_health_check_threshold": 15,
+                "scheduler_heartbeat_sec": 2,
+                "task_queued_timeout": 60,
+                "task_queued_timeout_check_interval": 10,
+            },
+            "workers": {"min_heartbeat_interval": 3},
+            "triggerer": {"job_heartbeat_sec": 2, "triggerer_health_check_threshold": 10},
+            "apiframe": {"triggerers": len(TRIGGERERS)},
+        }
+
+    def start(self) -> None:
+        """Start everything and return once runs can be started."""
+        self.postgres.start()
+        self.redis.start()
+        self.migrate()
+        for name in PARTS:
+            self._start_part(name)
+        self.wait_for_api()
+        self.wait_for_dags()
+        wait_until(self._all_at_work, "all parts are at work", START_SECONDS, every=0.5)
+        threading.Thread(target=self._keep_running, daemon=True).start()
+
+    def _all_at_work(self) -> bool:
+        for name, part in self._parts.items():
+            assert _is_alive(part.pid), (self.logs / f"{name}.log").read_text()[-3000:]
+        return not self.missing()
+
+    def __enter__(self) -> Cluster:
+        try:
+            self.start()
+        except BaseException:
+            self.close(keep_files=True)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(keep_files=False)
+
+    def close(self, keep_files: bool) -> None:
+        self._closing.set()
+        with self._lock:
+            super().close(keep_files)
+
+    # Parts
+
+    def pid(self, name: str) -> int:
+        return self._parts[name].pid
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Return the processes of a part, the first one first."""
+        with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(self.pid(name))
+            return [first, *first.children(recursive=True)]
+        return []
+
+    def kill(self, *names: str, hold: bool = False) -> None:
+        """Kill parts with all their processes, as when their hosts vanish.
+
+        :param hold: they stay away until `let_go`; else they are started again soon.
+        """
+        with self._lock:
+            for name in names:
+                self._parts[name].held = hold
+            doomed = [process for name in names for process in self.processes(name)]
+            for act in (psutil.Process.suspend, psutil.Process.kill):  # none may start another
+                for process in doomed:
+                    with suppress(psutil.NoSuchProcess):
+                        act(process)
+
+    def let_go(self, *names: str) -> None:
+        """Let parts that were held be started again."""
+        with self._lock:
+            for name in names:
+                self._parts[name].held = False
+
+    def missing(self) -> list[str]:
+        """Return the parts that are not at work, by Airflow's own count of their heartbeats."""
+        jobs = self.api.get("/jobs", is_alive=True)["jobs"]
+        hosts = Counter((job["job_type"], job["hostname"]) for job in jobs)
+        kinds = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob"}
+        missing = [
+            name
+            for name in (*SCHEDULERS, *TRIGGERERS)
+            if not any(
+                kind == kinds[name.rpartition("-")[0]] and host in (name, _hostname())
+                for kind, host in hosts
+            )
+        ]
+        return missing + [name for name in WORKERS if not self._worker_is_ready(name)]
+
+    def _worker_is_ready(self, name: str) -> bool:
+        log = self.logs / f"{name}.log"
+        return log.exists() and f"celery@{name} ready" in log.read_text(errors="replace")
+
+    def is_worker(self, process: psutil.Process) -> bool:
+        return any(process.ppid() == self.pid(name) for name in WORKERS)
+
+    def _start_part(self, name: str) -> None:
+        arguments = list(PARTS[name])
+        if name in WORKERS:
+            arguments += ["--celery-hostname", f"celery@{name}"]
+        if name == "api-server":
+            arguments += ["--port", self.url.rpartition(":")[2]]
+        command = [sys.executable, "-m", "airflow", *arguments]
+        if self.on_hosts:
+            command = [*_on_host(name, self.home / "hosts" / name, self.scratch), *command]
+        self._parts[name] = Part(command, self.start_process(name, command))
+
+    def _keep_running(self) -> None:
+        ended: dict[str, float] = {}
+        while not self._closing.wait(0.25):
+            with self._lock:
+                for name, part in self._parts.items():
+                    if part.held or _is_alive(part.pid):
+                        ended.pop(name, None)
+                    elif (
+                        time.monotonic()
+                        > ended.setdefault(name, time.monotonic()) + RESTART_SECONDS
+                    ):
+                        part.pid = self.start_process(name, part.command)
+                        self.restarts[name] += 1
+                        del ended[name]
+
+
+def can_have_hosts() -> bool:
+    """Return whether this system gives processes host names and mounts of their own."""
+    probe = [*_on_host("probe", Path("/tmp"), Path("/tmp")), "true"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def _on_host(name: str, own: Path, scratch: Path) -> list[str]:
+    """Return what goes before a command that runs on a host of its own."""
+    own.mkdir(parents=True, exist_ok=True)
+    namespaces = ["--mount", "--uts"] + (["--map-root-user"] if os.geteuid() else [])
+    script = 'hostname "$0" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    return ["unshare", *namespaces, "--", "sh", "-c", script, name, str(own), str(scratch)]
+
+
+def _hostname() -> str:
+    return os.uname().nodename
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
