@@ -72,7 +72,7 @@ def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, conne
     assert connected.state.jobs_paid == 1
 
 
-def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
+def test_the_job_and_that_it_was_counted_are_noted_where_airflow_has_a_store_for_it(connected, run_dag):
     pytest.importorskip(
         "airflow.models.task_state_store", reason="the task state store came with Airflow 3.3"
     )
@@ -84,6 +84,7 @@ def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
     """,
     )
     assert run.stored("poster", "apiframe_job")["job_id"] == run.xcom("poster", "job_id")
+    assert run.stored("poster", "apiframe_counted_job") == run.xcom("poster", "job_id")
 
 
 def test_the_retry_policy_waits_an_outage_out(connected, connect, run_dag):
