@@ -233,9 +233,11 @@ class ApiframeHook(BaseHook):
         return self.client.upload(read_image(path_or_file, storage_conn_id))
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
-        """Fetch an image into *target*, a file or a folder.
+        """Fetch an image into *target*, a local file or folder.
 
-        Streamed, whole or not at all, never with the API key.
+        Streamed, whole or not at all, never with the API key. It is there for this worker only: the
+        next task may run on another one. For other tasks, ``save_to`` of the operator or of
+        ``ApiframeJobSensor`` puts the image into object storage.
 
         :raises DownloadError: see :func:`airflow_provider_apiframe.api.download.download`.
         """
