@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_apiframe.hooks.config import config_sections
 from airflow_provider_apiframe.hooks.connection import (
     CONNECTION_TYPE,
     HOOK_NAME,
@@ -51,4 +52,5 @@ def provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": ui_field_behaviour_metadata(),
             }
         ],
+        "config": config_sections(),
     }

@@ -1,6 +1,7 @@
 """One poster with Flux 2 Flex, and a task that gets its link.
 
-Needs the connection ``apiframe_default``. Change the headline when you trigger the DAG.
+Needs the connection ``apiframe_default``. Change the headline when you trigger the DAG. Links die;
+``save_to="s3://bucket/posters/"`` keeps the image where all workers see it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 web shop wants, with a manifest and a contact sheet beside them.
 
 Trigger it with other products and channels, and it makes other images. One that Apiframe refuses
-does not lose the others: the last task writes down what was made and what was not. ``output`` may
-be a bucket (``s3://brand-assets/campaigns/``); a local folder, as here, is for one machine.
+does not lose the others: the last task writes down what was made and what was not. Its tasks read
+what others saved, so with several workers set ``output`` to a bucket
+(``s3://brand-assets/campaigns/``): the local folder that it is by default is for one machine.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ with DAG(
             description="The end of every prompt",
             type="string",
         ),
+        # A local folder, so that the example runs without a bucket. With several workers
+        # `image_variants` and `collect` may run where the images are not, and fail.
         "output": Param(
             "/tmp/apiframe-marketing-assets/",
             title="Where everything is saved",

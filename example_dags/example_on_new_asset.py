@@ -21,6 +21,8 @@ with DAG(
     schedule=None,
     params={
         "headline": Param("NEW IN", title="Headline", type="string", minLength=1, maxLength=60),
+        # A local folder, so that the example runs without a bucket. With several workers `look` may
+        # run where the poster is not, and fail.
         "output": Param(
             "/tmp/apiframe-posters/",
             title="Where the poster is saved",

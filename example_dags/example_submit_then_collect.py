@@ -2,7 +2,8 @@
 task reads the links.
 
 Between the two the DAG can do other work, and the sensor can be retried as often as needed: polling
-a job is free.
+a job is free. With ``save_to="s3://bucket/windows/"`` the sensor keeps the images where all workers
+see them; their links die.
 """
 
 from __future__ import annotations

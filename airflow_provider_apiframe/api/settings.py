@@ -59,8 +59,8 @@ class ClientOptions(FrozenModel):
         120,
         ge=1,
         title="Requests per minute",
-        description="how many requests each process may make per minute to wait for jobs (the API "
-        "allows 500 for everything)",
+        description="how many requests per minute all triggerers together may make to wait for "
+        "jobs (the API allows 500 for everything)",
     )
     max_image_bytes: int = Field(
         MAX_IMAGE_BYTES,

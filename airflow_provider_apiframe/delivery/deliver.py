@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.redirects import without_secrets
-from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError, ImageStorage
 
@@ -26,15 +25,11 @@ def deliver(
     prompt: str | None = None,
     model: str | None = None,
     reused: bool = False,
-    max_credits: float | None = None,
-    counted_before: bool = False,
     storage: ImageStorage | None = None,
 ) -> ImageJobResult:
-    """Return the XCom value of a finished job, and count what it cost.
+    """Return the XCom value of a finished job, its images saved.
 
     :param prompt: as in :func:`build_result`, and so are *model* and *reused*.
-    :param max_credits: what the image was allowed to cost.
-    :param counted_before: whether the same task delivered this image before.
     :param storage: where the images are saved; None hands on the vendor's links only.
     :raises JobFailedError, JobCancelledError: it ended without an image.
     :raises UnexpectedResponseError: COMPLETED without a recognisable link.
@@ -50,8 +45,6 @@ def deliver(
         with saved_by_a_retry(job):
             storage.reach()
         images = storage.save(job, model)
-    # Only now: the next try of a task that could not save would count it again.
-    report_credits(job, max_credits, counted_before=counted_before)
     return build_result(job, prompt=prompt, model=model, reused=reused, images=images)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 from airflow.providers.common.compat.sdk import Stats
 
@@ -14,15 +15,29 @@ log = logging.getLogger(__name__)
 CREDITS_METRIC = "apiframe.credits_spent"
 """Counter, in credits, tagged with the model."""
 
+COUNTED_KEY = "apiframe_counted_job"
+"""Under this key Airflow's task state store holds the id of the job that was counted last."""
+
 
 def report_credits(
-    job: Job, max_credits: float | None = None, *, counted_before: bool = False
+    job: Job,
+    max_credits: float | None = None,
+    *,
+    counted_before: bool = False,
+    store: Any = None,
 ) -> None:
     """Count what a delivered image cost, and warn if that is more than it was allowed to.
 
     It is paid, so it is delivered all the same.
 
-    :param counted_before: whether the same task delivered this image before.
+    To be called when all else is done, for a try that ends later, before Airflow hears of its
+    success, is made again. Then the store says that the job was counted. It is counted first and
+    recorded after that: a process that dies between the two lets the next one count it twice, which
+    the account's balance disproves. The other way round it would never be counted, and spending
+    that nobody sees is worse. Without a store each try that comes this far counts.
+
+    :param counted_before: whether the same task is known to have counted this image before.
+    :param store: Airflow's task state store, None where there is none (before Airflow 3.3).
     """
     if job.credit_cost is None:
         log.warning("Apiframe does not say what job %s cost", job.id)
@@ -31,5 +46,35 @@ def report_credits(
         log.warning(
             "Job %s cost %g credits, more than max_credits=%g", job.id, job.credit_cost, max_credits
         )
-    if not counted_before and math.isfinite(job.credit_cost):
-        Stats.incr(CREDITS_METRIC, round(job.credit_cost), tags={"model": job.model or "unknown"})
+    if counted_before or not math.isfinite(job.credit_cost) or _was_counted(job, store):
+        return
+    Stats.incr(CREDITS_METRIC, round(job.credit_cost), tags={"model": job.model or "unknown"})
+    _record_counted(job, store)
+
+
+def _was_counted(job: Job, store: Any) -> bool:
+    if store is None:
+        return False
+    try:
+        return bool(store.get(COUNTED_KEY) == job.id)
+    except Exception as error:  # whatever it is: the image is paid and delivered
+        log.warning(
+            "Whether job %s was counted before cannot be read from the task state store, so it is "
+            "counted: %s",
+            job.id,
+            error,
+        )
+        return False
+
+
+def _record_counted(job: Job, store: Any) -> None:
+    if store is None:
+        return
+    try:
+        store.set(COUNTED_KEY, job.id)
+    except Exception as error:  # as above
+        log.warning(
+            "That job %s was counted could not be recorded in the task state store: %s",
+            job.id,
+            error,
+        )

@@ -51,9 +51,9 @@ class ApiframeHook(BaseHook):
 
     Connection type ``apiframe``: the password is the API key, the host the base URL (empty:
     https://api.apiframe.ai); extras ``timeout`` (seconds per request, 60), ``max_retries`` (4),
-    ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that each triggerer may
-    make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read or opened before the
-    first use.
+    ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that all
+    triggerers together may make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read
+    or opened before the first use.
 
     All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when
     they fail; its ``transient`` says whether trying again later can help.
@@ -233,9 +233,11 @@ class ApiframeHook(BaseHook):
         return self.client.upload(read_image(path_or_file, storage_conn_id))
 
     def download(self, url: str, target: str | os.PathLike[str]) -> DownloadedImage:
-        """Fetch an image into *target*, a file or a folder.
+        """Fetch an image into *target*, a local file or folder.
 
-        Streamed, whole or not at all, never with the API key.
+        Streamed, whole or not at all, never with the API key. It is there for this worker only: the
+        next task may run on another one. For other tasks, ``save_to`` of the operator or of
+        ``ApiframeJobSensor`` puts the image into object storage.
 
         :raises DownloadError: see :func:`airflow_provider_apiframe.api.download.download`.
         """

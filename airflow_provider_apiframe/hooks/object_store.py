@@ -63,6 +63,19 @@ def split_connection(location: str) -> tuple[str | None, str]:
     return conn_id or None, f"{scheme}://{bucket}{slash}{key}"
 
 
+def missing_file_hint(location: str) -> str:
+    """Return, to be appended to a text, why a local file may be missing.
+
+    It is "" for any other file.
+    """
+    if location.partition("://")[0] not in (*_LOCAL, location):
+        return ""
+    return (
+        " A local path is seen on one worker only, unless all mount it: what another task saved "
+        "belongs into object storage, e.g. save_to='s3://...'."
+    )
+
+
 def storage_path(location: str, conn_id: str | None = None) -> ObjectStoragePath:
     """Return *location* as Airflow's path to it.
 
@@ -134,9 +147,8 @@ def local_copy(
         try:
             in_time(read)
         except FileNotFoundError as error:
-            raise StoredFileMissingError(
-                f"{shown} could not be read: {_reason(error)}", transient=False
-            ) from None
+            text = f"{shown} could not be read: {_reason(error)}.{missing_file_hint(shown)}"
+            raise StoredFileMissingError(text, transient=False) from None
 
 
 def put(local: Path, target: ObjectStoragePath, content_type: str) -> None:

@@ -16,7 +16,12 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.params.references import path_text
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.hooks.object_store import check_connection, in_time, storage_path
+from airflow_provider_apiframe.hooks.object_store import (
+    check_connection,
+    in_time,
+    missing_file_hint,
+    storage_path,
+)
 from airflow_provider_apiframe.version_compat import has_file_system
 
 # What a second look cannot mend. What else a storage library raises is taken for a network or a
@@ -94,6 +99,8 @@ def _errors_of(path: str) -> Iterator[None]:
             if transient
             else "Name a file that the worker can read."
         )
+        if isinstance(error, FileNotFoundError):
+            advice += missing_file_hint(path)
         raise UnreadableFileError(
             f"The input image {path} cannot be read: {type(error).__name__}: {text}. Nothing was "
             f"submitted. {advice}",

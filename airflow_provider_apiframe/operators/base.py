@@ -16,6 +16,7 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver, saved_by_a_retry
+from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
@@ -62,11 +63,12 @@ class ApiframeOperator(BaseOperator):
         against the team's balance.
     :param save_to: where the images are saved before their links die: a storage URL of a folder
         that ends with "/" ("s3://bucket/{{ ds }}/", "file:///data/images/", or an absolute local
-        path), where each image goes to ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.
-        {ext}``; or with a file name ("s3://bucket/{run_id}/poster.png"), to which the second image
-        of a job adds ``-2``. ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``,
-        ``{job_id}``, ``{n}`` (number of the image, from 1), ``{ext}`` and ``{ds}`` can be used in
-        it. Default: the images stay with the vendor. Templated.
+        path, which tasks on the same machine see), where each image goes to
+        ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.{ext}``; or with a file name
+        ("s3://bucket/{run_id}/poster.png"), to which the second image of a job adds ``-2``.
+        ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``, ``{job_id}``, ``{n}`` (number of
+        the image, from 1), ``{ext}`` and ``{ds}`` can be used in it. Default: the images stay with
+        the vendor. Templated.
     :param save_conn_id: id of the Airflow connection with the storage's credentials, for *save_to*
         and for reference images that are paths. Default: the one in the URL
         ("s3://conn_id@bucket/"), or what the filesystem finds by itself. Templated.
@@ -236,20 +238,28 @@ class ApiframeOperator(BaseOperator):
         job.raise_for_status()
         with saved_by_a_retry(job):  # this worker may lack what the first one had
             storage = self._storage(context)
-        cleared = was_cleared(context.get("ti"), self.retries or 0)
-        result = deliver(
-            job,
-            prompt=self.prompt,
-            model=self.model,
-            reused=reused,
-            max_credits=self.max_credits,
-            # A task that keeps its image when it is cleared counted it the first time.
-            counted_before=reused and cleared and not self.regenerate_on_clear,
-            storage=storage,
-        )
+        result = deliver(job, prompt=self.prompt, model=self.model, reused=reused, storage=storage)
         seed, inputs = None, []
         with suppress(InvalidRequestError):  # rendered anew, and the image is paid
             params = self._request().flux_params
             seed, inputs = params.seed, params.reference_images
         report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
-        return push_multiple_outputs(result, self, context)
+        result = push_multiple_outputs(result, self, context)
+        report_credits(
+            job,
+            self.max_credits,
+            counted_before=reused and self._counted_before_the_clear(job, context),
+            store=context.get("task_state_store"),
+        )
+        return result
+
+    def _counted_before_the_clear(self, job: Job, context: Context) -> bool:
+        """Return whether the image was counted before the task was cleared, which kept it.
+
+        It is taken to be where no record from before the clear is left, beside which
+        ``report_credits`` finds whether it was.
+        """
+        if self.regenerate_on_clear or not was_cleared(context.get("ti"), self.retries or 0):
+            return False
+        submission = self._submission(context)
+        return not submission.records.has_kept(job.id, submission.scope.run_clear_number)

@@ -21,6 +21,7 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import check_job_id
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import fail_without_retry
@@ -115,11 +116,11 @@ class ApiframeJobSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Poke once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
         if not self.deferrable:
-            return push_multiple_outputs(super().execute(context), self, context)
+            return super().execute(context)
         with self._skip_if_soft():
             job = self._poll()
             if job and job.is_terminal:
-                return push_multiple_outputs(self._deliver(job, context), self, context)
+                return self._deliver(job, context)
             wait = Wait.starting_now(
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
@@ -145,7 +146,7 @@ class ApiframeJobSensor(BaseSensorOperator):
                 if error.timed_out:
                     raise AirflowSensorTimeout(str(error)) from None
                 raise
-            return push_multiple_outputs(self._deliver(job, context), self, context)
+            return self._deliver(job, context)
 
     def _poll(self) -> Job | None:
         """Return the job as it is now, None where an outage hides it. One request."""
@@ -171,6 +172,8 @@ class ApiframeJobSensor(BaseSensorOperator):
         with fail_without_retry():
             result = deliver(job, storage=self._storage(context))
         report_saved_images(self, context, self.hook, result)
+        result = push_multiple_outputs(result, self, context)
+        report_credits(job, store=context.get("task_state_store"))
         return result
 
     def _storage(self, context: Context) -> ImageStorage | None:

@@ -26,6 +26,7 @@ from airflow_provider_apiframe.exceptions import (
 )
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.triggers.request_share import for_one_triggerer
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
 
@@ -151,7 +152,7 @@ class ApiframeJobTrigger(BaseTrigger):
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
         while True:
             settings = await self._settings(wait)
-            watcher = JobWatcher.of(settings)
+            watcher = JobWatcher.of(for_one_triggerer(settings))
             waiting = asyncio.ensure_future(watcher.wait(wait))
             try:
                 while not (await asyncio.wait([waiting], timeout=REPORT_SECONDS))[0]:

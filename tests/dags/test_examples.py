@@ -110,7 +110,7 @@ def test_a_product_photo_is_put_into_scenes(connected, run_dag, tmp_path):
     run = run_dag("example_image_editing", conf={"output": f"{tmp_path}/"})
     assert run.states("scenes") == ["success"] * 3
     (folder,) = tmp_path.iterdir()
-    assert run.xcom("publish") == [f"file://{folder}/scene-{number}.png" for number in range(3)]
+    assert run.xcoms("publish") == [f"file://{folder}/scene-{number}.png" for number in range(3)]
     scenes = [job for job in connected.state.jobs if "The same product" in job.input["prompt"]]
     assert len(scenes) == 3
     assert all(len(job.input["fluxParams"]["input_images"]) == 1 for job in scenes)

@@ -72,7 +72,9 @@ def test_a_retry_finds_the_job_of_the_try_whose_answer_was_lost(connected, conne
     assert connected.state.jobs_paid == 1
 
 
-def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
+def test_the_job_and_that_it_was_counted_are_noted_where_airflow_has_a_store_for_it(
+    connected, run_dag
+):
     pytest.importorskip(
         "airflow.models.task_state_store", reason="the task state store came with Airflow 3.3"
     )
@@ -84,6 +86,7 @@ def test_the_job_is_noted_where_airflow_has_a_store_for_it(connected, run_dag):
     """,
     )
     assert run.stored("poster", "apiframe_job")["job_id"] == run.xcom("poster", "job_id")
+    assert run.stored("poster", "apiframe_counted_job") == run.xcom("poster", "job_id")
 
 
 def test_the_retry_policy_waits_an_outage_out(connected, connect, run_dag):
@@ -111,6 +114,42 @@ def test_the_retry_policy_waits_an_outage_out(connected, connect, run_dag):
     )
     assert (run.states("poster"), run.tries("poster")) == (["success"], [3])
     assert connected.state.jobs_paid == 1
+
+
+PUBLISH = """
+        images = FluxGenerateOperator.partial(task_id="images", poll_interval=0.05).expand(
+            prompt=["a mug", "a cap"]
+        )
+
+        @task
+        def publish(url):
+            return url
+"""
+
+
+def test_a_task_per_image_takes_what_it_wants_of_each_result(connected, run_dag):
+    run = run_dag(
+        "mapped_results",
+        f"""{HEAD}
+    with DAG("mapped_results", schedule=None):
+{PUBLISH}
+        publish.expand(url=images.output.map(lambda result: result["image_urls"][0]))
+    """,
+    )
+    urls = [made["image_urls"][0] for made in run.xcoms("images")]
+    assert run.xcoms("publish") == urls
+    assert len({*urls}) == 2
+
+
+def test_mapping_over_a_key_of_the_results_is_the_import_error_that_the_readme_tells(
+    import_errors,
+):
+    error = import_errors(f"""{HEAD}
+    with DAG("broken", schedule=None):
+{PUBLISH}
+        publish.expand(url=images.output["image_urls"])
+    """)
+    assert "cannot map over XCom with custom key 'image_urls'" in error
 
 
 def test_a_wrong_value_among_mapped_ones_fails_alone_and_without_retry(connected, run_dag):

@@ -8,6 +8,7 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import conf
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_apiframe import __version__, get_provider_info
@@ -76,6 +77,26 @@ def test_airflow_3_serves_the_form_through_its_api():
         pytest.skip("this Airflow draws the form with Flask-AppBuilder, which is not installed")
     assert list(meta.extra_fields) == list(ClientOptions.model_fields)
     assert meta.standard_fields.password.title == "API key"
+
+
+@pytest.fixture
+def provider_configuration() -> None:
+    """As each command of Airflow begins; Airflow 3.2 and newer do it by themselves."""
+    ProvidersManager().initialize_providers_configuration()
+
+
+@pytest.mark.usefixtures("provider_configuration")
+def test_airflow_finds_the_default_of_each_option():
+    for section, described in INFO["config"].items():
+        for name, option in described["options"].items():
+            assert conf.get(section, name) == option["default"]
+    assert conf.getint("apiframe", "triggerers") == 1
+
+
+@pytest.mark.usefixtures("provider_configuration")
+def test_airflow_takes_an_option_from_the_environment(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__APIFRAME__TRIGGERERS", "3")
+    assert conf.getint("apiframe", "triggerers") == 3
 
 
 def test_a_form_that_is_left_alone_stores_nothing():

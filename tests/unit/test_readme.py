@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_apiframe import get_provider_info
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.settings import ClientOptions
 from airflow_provider_apiframe.api.validation import fields_of
@@ -50,6 +51,21 @@ def test_the_readme_has_a_row_with_the_default_of_each_option_of_the_connection(
     default = fields_of(ClientOptions)[name]["default"]
     shown = str(default).lower() if isinstance(default, bool) else f"{default:.15g}"
     assert row_of(name).split("|")[-2].strip(" `") == shown
+
+
+@pytest.mark.parametrize(
+    ("section", "option"),
+    [
+        (section, option)
+        for section, described in get_provider_info()["config"].items()
+        for option in described["options"]
+    ],
+)
+def test_the_readme_has_a_row_with_the_default_of_each_option_of_airflows_configuration(
+    section, option
+):
+    default = get_provider_info()["config"][section]["options"][option]["default"]
+    assert row_of(f"[{section}] {option}").split("|")[-2].strip(" `") == default
 
 
 def source() -> str:

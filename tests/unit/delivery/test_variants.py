@@ -102,6 +102,7 @@ def test_a_source_that_is_gone_is_no_matter_for_a_retry(tmp_path):
     with pytest.raises(StorageError, match=r"poster\.png could not be read") as caught:
         make_variants(result, STORY)
     assert caught.value.transient is False
+    assert "A local path is seen on one worker only" in str(caught.value)
 
 
 # Names

@@ -24,6 +24,7 @@ from airflow_provider_apiframe.polling import watcher as watcher_module
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.polling.watcher import JobWatcher
 from airflow_provider_apiframe.sandbox.server import Sandbox
+from airflow_provider_apiframe.triggers.request_share import for_one_triggerer
 
 START = 1_800_000_000.0  # of the clock
 IMAGE = {"images": ["https://cdn.example/a.png"]}
@@ -375,6 +376,41 @@ def test_the_rate_limit_of_the_connection_is_kept(sandbox, submit, watch):
     errors = watch(*waits, settings=settings)
     assert {type(error) for error in errors} == {JobTimeoutError}
     assert polls(sandbox) == 4
+
+
+@pytest.mark.parametrize("shares", [(98, 2), (50, 50), (100, 0)])
+def test_two_triggerers_keep_the_rate_limit_of_the_connection_together(
+    sandbox, submit, run, clock, monkeypatch, shares
+):
+    """However the jobs are spread: each triggerer is a process with a watcher of its own."""
+    monkeypatch.setenv("AIRFLOW__APIFRAME__TRIGGERERS", "2")
+    sandbox.configure(latency=3600, credits=100_000)
+    settings = ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url, requests_per_minute=30)
+    sent: list[float] = []
+    for name in ("get_job", "list_jobs"):
+        real = getattr(AsyncApiframeClient, name)
+
+        def noted(*arguments, real=real, **keywords):
+            sent.append(clock())
+            return real(*arguments, **keywords)
+
+        monkeypatch.setattr(AsyncApiframeClient, name, noted)
+
+    async def wait() -> list[Job | BaseException]:
+        watchers = [JobWatcher(for_one_triggerer(settings)) for _ in shares]
+        return await asyncio.gather(
+            *(
+                watcher.wait(waiting(submit(), seconds=300))
+                for watcher, count in zip(watchers, shares, strict=True)
+                for _ in range(count)
+            ),
+            return_exceptions=True,
+        )
+
+    assert {type(error) for error in run(wait())} == {JobTimeoutError}
+    busiest = max(sum(start <= other < start + 60 for other in sent) for start in sent)
+    assert busiest <= 30
+    assert busiest >= (28 if all(shares) else 14)  # and the limit is used
 
 
 def test_the_rate_limit_holds_within_one_scan_of_many_pages(sandbox, submit, watch):

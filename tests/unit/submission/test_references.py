@@ -152,6 +152,16 @@ def test_storage_that_has_no_such_file_is_named(path, said, task, connected):
     assert not connected.state.requests
 
 
+def test_a_local_file_that_is_not_there_may_be_on_another_worker(task, connected, tmp_path):
+    with pytest.raises(AirflowFailException) as caught:
+        task([f"file://{tmp_path}/gone.png"]).run()
+    assert "A local path is seen on one worker only" in str(caught.value)
+    assert "save_to='s3://...'" in str(caught.value)
+    with pytest.raises(AirflowFailException) as caught:
+        task(["memory://brand/missing.png"]).run()
+    assert "one worker" not in str(caught.value)
+
+
 def test_storage_that_is_away_is_left_to_a_retry(task, connected):
     class Away(MemoryFileSystem):
         protocol = "away"

@@ -4,16 +4,20 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
+from configparser import InterpolationSyntaxError
 
 import pytest
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.polling.watcher import JobWatcher
 from airflow_provider_apiframe.triggers import job as job_module
+from airflow_provider_apiframe.triggers import request_share
 from airflow_provider_apiframe.triggers.job import (
     MIN_DEFERRAL_SECONDS,
     ApiframeJobTrigger,
@@ -320,3 +324,71 @@ def test_outside_of_a_triggerer_nothing_is_held_back(connected, job_id, pauses):
     (event,) = events_of(waiting)
     assert event.payload["status"] == "finished"
     assert pauses == []
+
+
+# What one triggerer takes of the requests that all may make
+
+
+@pytest.fixture
+def requests_per_minute(connected, connect, job_id, monkeypatch) -> Callable[[int], list[float]]:
+    """Call it to wait with a connection that allows so many; returns the limits of the watchers."""
+    events_of(trigger(job_id))  # it is finished from here on: one request shows it
+    limits = []
+    real = JobWatcher.of
+
+    def of(settings: ClientSettings) -> JobWatcher:
+        limits.append(settings.requests_per_minute)
+        return real(settings)
+
+    monkeypatch.setattr(JobWatcher, "of", of)
+
+    def wait(allowed: int) -> list[float]:
+        connect(
+            password=connected.api_key,
+            host=connected.url,
+            extra={"requests_per_minute": allowed},
+        )
+        (event,) = events_of(trigger(job_id))
+        assert event.payload["status"] == "finished"
+        return limits
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("triggerers", "limit"), [(None, 30), ("1", 30), ("2", 15), ("4", 7), (" 3 ", 10), ("500", 1)]
+)
+def test_a_triggerer_takes_its_part_of_the_connections_requests(
+    triggerers, limit, requests_per_minute, monkeypatch, caplog
+):
+    if triggerers is not None:
+        monkeypatch.setenv("AIRFLOW__APIFRAME__TRIGGERERS", triggerers)
+    assert requests_per_minute(30) == [limit]
+    assert "triggerers" not in caplog.text
+
+
+@pytest.mark.parametrize("triggerers", ["0", "-2", "two", "1.5", "", "9" * 5000])
+def test_a_number_of_triggerers_that_is_none_ends_no_wait_and_is_named(
+    triggerers, requests_per_minute, monkeypatch, caplog, capfd
+):
+    monkeypatch.setenv("AIRFLOW__APIFRAME__TRIGGERERS", triggerers)
+    assert requests_per_minute(30) == [30]
+    said = caplog.text + "".join(capfd.readouterr())
+    assert f"[apiframe] triggerers='{triggerers[:9]}" in said
+    assert "must be a whole number, at least 1. Taken as 1: each triggerer" in said
+
+
+def test_a_configuration_that_cannot_be_read_ends_no_wait(
+    requests_per_minute, monkeypatch, caplog, capfd
+):
+    real = request_share.conf.get
+
+    def get(section: str, *arguments: object, **keywords: object) -> object:
+        if section == "apiframe":
+            raise InterpolationSyntaxError("triggerers", section, "'%' must be followed by '%'")
+        return real(section, *arguments, **keywords)
+
+    monkeypatch.setattr(request_share.conf, "get", get)
+    assert requests_per_minute(30) == [30]
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "[apiframe] triggerers cannot be read ('%' must be followed by '%'): it must" in said
