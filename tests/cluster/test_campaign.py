@@ -64,6 +64,6 @@ def test_all_triggerers_together_stay_within_requests_per_minute(
         campaign.check()
         most = campaign.busiest_minute(*POLLS)
     tables["requests_per_minute"] = [
-        f"{len(TRIGGERERS)} triggerers, a limit of {limit}: at most {most} in any 60 seconds"
+        f"{len(TRIGGERERS)} triggerers, a limit of {limit}: at most {most} in any minute"
     ]
     assert most <= limit
