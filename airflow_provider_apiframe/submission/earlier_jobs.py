@@ -26,7 +26,8 @@ MAX_JOBS = 100
 def newest_job(hook: ApiframeHook) -> datetime | None:
     """Return when the newest job was created, by the API's own clock; None where it does not say.
 
-    What is no newer was there before this try. Only ``reused`` and what the log says hang on it.
+    What is no newer was there before this try. Only ``reused`` and what the log says hang on it,
+    and whether a failed job is left to the next try.
     """
     try:
         jobs = hook.list_jobs(limit=1).jobs
@@ -38,6 +39,15 @@ def newest_job(hook: ApiframeHook) -> datetime | None:
         )
         return None
     return jobs[0].created if jobs else datetime.min.replace(tzinfo=UTC)
+
+
+def is_listed(hook: ApiframeHook, job_id: str) -> bool:
+    """Return whether the list of jobs shows a job that was made just now."""
+    try:
+        return job_id in {job.id for job in hook.list_jobs(limit=MAX_JOBS).jobs}
+    except ApiframeError as error:
+        log.warning("The list of jobs cannot be read: %s", error)
+        return False
 
 
 def may_have_submitted(hook: ApiframeHook, model: str, run_started: datetime | None) -> bool:

@@ -24,6 +24,7 @@ from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.submission.budget import check_budget
 from airflow_provider_apiframe.submission.earlier_jobs import (
     find_submitted,
+    is_listed,
     may_have_submitted,
     newest_job,
 )
@@ -127,7 +128,9 @@ class Submission:
             was_terminal = job.is_terminal
             if was_terminal or may_be_earlier:
                 job = self._current(job.id)
-            if not (may_be_earlier and self._should_resubmit(job)):
+            if not may_be_earlier or self._was_made_now(job, newest):
+                break
+            if not self._should_resubmit(job):
                 break
             generation += 1
             references = references.using({})  # the job may have failed because they expired
@@ -207,6 +210,15 @@ class Submission:
         except ApiframeError as error:
             log.warning("Job %s could not be read; waiting for it all the same: %s", job_id, error)
             return Job(id=job_id, status="UNKNOWN")
+
+    def _was_made_now(self, job: Job, newest: datetime | None) -> bool:
+        """Return whether it is proven that this try made a failed job, so the next one goes on.
+
+        :param newest: when the newest job that the list showed before was created.
+        """
+        is_newer = newest is not None and job.created is not None and job.created > newest
+        # A list that leaves jobs out proves nothing.
+        return job.is_failed and is_newer and is_listed(self.hook, job.id)
 
     def _check_budget(self, request: GenerateRequest, max_credits: float) -> None:
         first_try = self.scope.earlier_tries == 0

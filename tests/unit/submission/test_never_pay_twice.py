@@ -264,6 +264,17 @@ def test_another_number_of_retries_between_two_tries_pays_nothing_and_loses_noth
     assert connected.state.jobs_paid == clears + 1
 
 
+def test_a_try_after_clears_makes_one_job_even_if_that_fails_before_it_is_read(store, connected):
+    task = Task(store)
+    for _ in range(2):
+        task.run()
+        task.clear()
+    connected.configure(fail_rate=1, latency=0)
+    with pytest.raises(JobFailedError, match="capacity"):
+        task.run()
+    assert connected.state.jobs_created == 3
+
+
 def test_clearing_a_task_that_waits_for_its_retry_pays_for_a_new_image(store, connected):
     task = Task(store)
     with pytest.raises(Killed):
