@@ -217,14 +217,21 @@ class CheckedPartial:
     :param partial: Airflow's ``OperatorPartial``.
     :param shared: the arguments that all mapped tasks share.
     :param check: checks what is given of a task's arguments.
+    :param finish: gets the mapped operator that Airflow made, and returns the one to hand out.
     """
 
     def __init__(
-        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
+        self,
+        partial: Any,
+        shared: dict[str, Any],
+        *,
+        check: Callable[..., None] = check_literals,
+        finish: Callable[[Any], Any],
     ) -> None:
         self._partial = partial
         self._shared = shared
         self._check = check
+        self._finish = finish
 
     def expand(self, **mapped: Any) -> Any:
         """Map over *mapped*, as Airflow does, after a check of each literal."""
@@ -233,7 +240,7 @@ class CheckedPartial:
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
                 self._check(**shared, **{name: value})
-        return self._partial.expand(**mapped)
+        return self._finish(self._partial.expand(**mapped))
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
         """Map over the mappings in *kwargs*, as Airflow does, after a check of each literal."""
@@ -241,7 +248,7 @@ class CheckedPartial:
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
                 self._check(**{**self._shared, **item})
-        return self._partial.expand_kwargs(kwargs, **options)
+        return self._finish(self._partial.expand_kwargs(kwargs, **options))
 
 
 def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:

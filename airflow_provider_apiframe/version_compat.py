@@ -19,11 +19,16 @@ except ImportError:  # Airflow 2
     from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef]
 
 try:
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+except ImportError:  # Airflow 2
+    from airflow.models.xcom_arg import PlainXComArg  # type: ignore[attr-defined, no-redef]
+
+try:
     from airflow.sdk import __version__ as _sdk_version
 except ImportError:  # Airflow 2
     _sdk_version = ""
 
-__all__ = ["has_file_system", "mask_secret", "push_multiple_outputs"]
+__all__ = ["PlainXComArg", "has_file_system", "mask_secret", "push_multiple_outputs"]
 
 
 def has_file_system(scheme: str) -> bool:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -26,6 +26,7 @@ from airflow_provider_apiframe.literals import (
     check_needed_outputs,
     needed_outputs,
 )
+from airflow_provider_apiframe.outputs import HasKeyedOutput
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class ApiframeOperator(BaseOperator):
+class ApiframeOperator(HasKeyedOutput, BaseOperator):
     """Submit a job, or reconnect to the one of an earlier try; wait for it, or defer; deliver it.
 
     :param apiframe_conn_id: id of the Airflow connection, default "apiframe_default". Templated.
@@ -78,10 +79,15 @@ class ApiframeOperator(BaseOperator):
         waiting. Templated.
     :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and
         failed.
+    :param multiple_outputs: whether each key of the result is an XCom of its own as well (default),
+        so that ``operator.output["image_urls"]`` works. False pushes the result and ``job_id``
+        only: 2 XComs in place of 11, which an XCom backend may store as an object each. Other tasks
+        take ``operator.output`` then, and ``result["image_urls"]`` of it.
     """
 
     template_fields: Sequence[str] = ("save_to", "save_conn_id", "webhook_url", "apiframe_conn_id")
     ui_color = "#efe4fb"
+    keys_of_their_own: ClassVar[tuple[str, ...]] = ("job_id",)
     prompt: str | None = None
     model: str | None = None
     _job_id: str | None = None  # of this try, for on_kill
@@ -101,9 +107,10 @@ class ApiframeOperator(BaseOperator):
         provenance: Provenance | None = "iptc",
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         check_literals(
             task_id=self.task_id,
             apiframe_conn_id=apiframe_conn_id,

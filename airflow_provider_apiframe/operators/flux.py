@@ -10,6 +10,7 @@ from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
 from airflow_provider_apiframe.literals import CheckedPartial, check_literals, needed_outputs
 from airflow_provider_apiframe.operators.base import ApiframeOperator
+from airflow_provider_apiframe.outputs import with_keyed_output
 
 
 class FluxGenerateOperator(ApiframeOperator):
@@ -27,8 +28,9 @@ class FluxGenerateOperator(ApiframeOperator):
     :param kwargs: what all operators share, see
         :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`: ``apiframe_conn_id``,
         ``wait_for_completion``, ``deferrable``, ``poll_interval``, ``timeout``,
-        ``regenerate_on_clear``, ``max_credits``, ``webhook_url``, ``webhook_events``; and what all
-        tasks of Airflow take.
+        ``regenerate_on_clear``, ``max_credits``, ``save_to``, ``save_conn_id``, ``provenance``,
+        ``webhook_url``, ``webhook_events``, ``multiple_outputs``; and what all tasks of Airflow
+        take.
     :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
         is an XCom of its own as well, so ``operator.output["image_urls"]`` works. ``job_id`` is
         pushed as soon as the job is accepted.
@@ -72,7 +74,7 @@ class FluxGenerateOperator(ApiframeOperator):
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        return CheckedPartial(partial, {"model": DEFAULT_MODEL, **kwargs})
+        return CheckedPartial(partial, {"model": DEFAULT_MODEL, **kwargs}, finish=with_keyed_output)
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(

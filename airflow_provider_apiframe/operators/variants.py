@@ -17,6 +17,7 @@ from airflow_provider_apiframe.literals import (
     errors_of_the_dag_file,
     is_templated,
 )
+from airflow_provider_apiframe.outputs import HasKeyedOutput, with_keyed_output
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,7 +59,7 @@ def image_variants(
     return ImageVariantsOperator(result=result, **arguments).output
 
 
-class ImageVariantsOperator(BaseOperator):
+class ImageVariantsOperator(HasKeyedOutput, BaseOperator):
     """Make variants of stored images: other sizes and formats, each a file of its own.
 
     Each image is read from its storage once and stays as it is. Of ``s3://bucket/poster.png`` the
@@ -77,6 +78,8 @@ class ImageVariantsOperator(BaseOperator):
         folder of the image. Templated.
     :param save_conn_id: id of the Airflow connection of the storage, where paths name none (as in
         ``s3://my_aws@bucket/``). Templated.
+    :param multiple_outputs: whether each name is an XCom of its own as well (default). False pushes
+        the mapping only; other tasks take ``operator.output`` then, and ``uris["story"]`` of it.
     :returns: name -> URI, without a connection; each name is an XCom of its own as well, so
         ``operator.output["story"]`` works. The variants of the second image of a result have "-2"
         behind their names, those of the third "-3".
@@ -98,9 +101,10 @@ class ImageVariantsOperator(BaseOperator):
         variants: Variants | str,
         save_to: str | None = None,
         save_conn_id: str | None = None,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         _check_literals(
             task_id=self.task_id,
             result=result,
@@ -119,7 +123,7 @@ class ImageVariantsOperator(BaseOperator):
         _check_literals(**kwargs)
         label = "{{ (task.result.prompt or task.result.job_id) | truncate(60) }}"
         partial = super().partial(**{"map_index_template": label, **kwargs})
-        return CheckedPartial(partial, kwargs, check=_check_literals)
+        return CheckedPartial(partial, kwargs, check=_check_literals, finish=with_keyed_output)
 
     def execute(self, context: Context) -> dict[str, str]:
         """Make all variants and return where they are."""
