@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
-from airflow_provider_apiframe.literals import CheckedPartial, check_literals, needed_outputs
+from airflow_provider_apiframe.literals import (
+    CheckedPartial,
+    as_stored,
+    check_literals,
+    needed_outputs,
+)
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 from airflow_provider_apiframe.outputs import with_keyed_output
 
@@ -63,14 +68,13 @@ class FluxGenerateOperator(ApiframeOperator):
         self._needed_outputs += needed_outputs(flux_params=flux_params)
         self.prompt = prompt
         self.model = model
-        self.flux_params = (
-            flux_params.as_dict() if isinstance(flux_params, FluxParams) else flux_params
-        )
+        self.flux_params = as_stored(flux_params)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
         check_literals(**kwargs)
+        kwargs = as_stored(kwargs, depth=1)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
