@@ -29,6 +29,11 @@ MAX_SECONDS = 600.0
 PUT_PIECE_BYTES = 6 * 1024 * 1024
 """How much of a file is in memory at once. The libraries take 50 MiB, of each image of a job."""
 
+ONE_MACHINE = (
+    "Mind that a local path is a file of one machine: where tasks run on several, save to object "
+    "storage, or to a folder that all of them share"
+)
+
 _LOCAL = ("", "file", "local")  # a path without a scheme has none
 _ATTEMPTS = 10  # to rename a file that others write at the same time
 _MAX_REASON = 300  # characters of a library's own text
@@ -142,8 +147,9 @@ def local_copy(
         try:
             in_time(read)
         except FileNotFoundError as error:
+            advice = f". {ONE_MACHINE}" if source.protocol in _LOCAL else ""
             raise StoredFileMissingError(
-                f"{shown} could not be read: {_reason(error)}", transient=False
+                f"{shown} could not be read: {_reason(error)}{advice}", transient=False
             ) from None
 
 

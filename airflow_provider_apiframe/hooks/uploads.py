@@ -16,7 +16,12 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.image_file import ImageFile
 from airflow_provider_apiframe.api.params.references import path_text
 from airflow_provider_apiframe.api.settings import without_keys
-from airflow_provider_apiframe.hooks.object_store import check_connection, in_time, storage_path
+from airflow_provider_apiframe.hooks.object_store import (
+    ONE_MACHINE,
+    check_connection,
+    in_time,
+    storage_path,
+)
 from airflow_provider_apiframe.version_compat import has_file_system
 
 # What a second look cannot mend. What else a storage library raises is taken for a network or a
@@ -29,6 +34,7 @@ _PERMANENT = (
     ValueError,
 )
 _SHOWN_LENGTH = 300
+_LOCAL = ("", "file")
 
 
 def read_image(source: Any, storage_conn_id: str | None = None) -> ImageFile:
@@ -59,7 +65,7 @@ def read_image(source: Any, storage_conn_id: str | None = None) -> ImageFile:
 def _opener(path: str, conn_id: str | None) -> Callable[[], IO[bytes]]:
     """Return what opens *path*. Its connection is read now: Airflow is asked on this thread."""
     scheme, _, rest = path.rpartition("://")
-    if scheme in ("", "file"):
+    if scheme in _LOCAL:
         return lambda: open(rest, "rb")
     fs, key = _file_system(path, scheme, conn_id)
     return partial(fs.open, key, "rb")
@@ -94,6 +100,8 @@ def _errors_of(path: str) -> Iterator[None]:
             if transient
             else "Name a file that the worker can read."
         )
+        if isinstance(error, FileNotFoundError) and path.rpartition("://")[0] in _LOCAL:
+            advice = f"{ONE_MACHINE}."
         raise UnreadableFileError(
             f"The input image {path} cannot be read: {type(error).__name__}: {text}. Nothing was "
             f"submitted. {advice}",

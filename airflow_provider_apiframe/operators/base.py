@@ -62,12 +62,13 @@ class ApiframeOperator(HasKeyedOutput, BaseOperator):
         is submitted, against the most that the vendor's catalogue says the model may cost, and that
         against the team's balance.
     :param save_to: where the images are saved before their links die: a storage URL of a folder
-        that ends with "/" ("s3://bucket/{{ ds }}/", "file:///data/images/", or an absolute local
-        path), where each image goes to ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.
-        {ext}``; or with a file name ("s3://bucket/{run_id}/poster.png"), to which the second image
-        of a job adds ``-2``. ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``,
-        ``{job_id}``, ``{n}`` (number of the image, from 1), ``{ext}`` and ``{ds}`` can be used in
-        it. Default: the images stay with the vendor. Templated.
+        that ends with "/" ("s3://bucket/{{ ds }}/"; "file:///data/images/" or an absolute local
+        path only where all tasks run on one machine, or share the folder), where each image goes to
+        ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.{ext}``; or with a file name
+        ("s3://bucket/{run_id}/poster.png"), to which the second image of a job adds ``-2``.
+        ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``, ``{job_id}``, ``{n}`` (number of
+        the image, from 1), ``{ext}`` and ``{ds}`` can be used in it. Default: the images stay with
+        the vendor. Templated.
     :param save_conn_id: id of the Airflow connection with the storage's credentials, for *save_to*
         and for reference images that are paths. Default: the one in the URL
         ("s3://conn_id@bucket/"), or what the filesystem finds by itself. Templated.
