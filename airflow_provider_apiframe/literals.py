@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
+from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.references import is_path_object, path_text
 from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
 from airflow_provider_apiframe.api.validation import RuleError
@@ -210,6 +211,22 @@ def _line_that_made_the_task() -> TracebackType | None:
     return TracebackType(None, frame, frame.f_lasti, frame.f_lineno) if frame else None
 
 
+def as_stored(value: Any, *, depth: int = 0) -> Any:
+    """Return a FluxParams as its values, anything else as it is.
+
+    Airflow stores the mere text of an object with the DAG, and shows it so.
+
+    :param depth: how many levels of mappings and lists are looked into.
+    """
+    if isinstance(value, FluxParams):
+        return value.as_dict()
+    if depth and isinstance(value, dict):
+        return {name: as_stored(item, depth=depth - 1) for name, item in value.items()}
+    if depth and isinstance(value, list):
+        return [as_stored(item, depth=depth - 1) for item in value]
+    return value
+
+
 class CheckedPartial:
     """What ``partial()`` of an operator returns: Airflow's own, with a check of the literals that
     are mapped over.
@@ -220,7 +237,11 @@ class CheckedPartial:
     """
 
     def __init__(
-        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
+        self,
+        partial: Any,
+        shared: dict[str, Any],
+        *,
+        check: Callable[..., None] = check_literals,
     ) -> None:
         self._partial = partial
         self._shared = shared
@@ -233,7 +254,7 @@ class CheckedPartial:
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
                 self._check(**shared, **{name: value})
-        return self._partial.expand(**mapped)
+        return self._partial.expand(**as_stored(mapped, depth=2))
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
         """Map over the mappings in *kwargs*, as Airflow does, after a check of each literal."""
@@ -241,7 +262,7 @@ class CheckedPartial:
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
                 self._check(**{**self._shared, **item})
-        return self._partial.expand_kwargs(kwargs, **options)
+        return self._partial.expand_kwargs(as_stored(kwargs, depth=2), **options)
 
 
 def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:

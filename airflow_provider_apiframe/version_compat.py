@@ -6,7 +6,7 @@ version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -23,7 +23,12 @@ try:
 except ImportError:  # Airflow 2
     _sdk_version = ""
 
-__all__ = ["has_file_system", "mask_secret", "push_multiple_outputs"]
+__all__ = [
+    "attached_store",
+    "has_file_system",
+    "mask_secret",
+    "push_multiple_outputs",
+]
 
 
 def has_file_system(scheme: str) -> bool:
@@ -34,6 +39,16 @@ def has_file_system(scheme: str) -> bool:
     except ImportError:  # Airflow 2
         from airflow.io import has_fs  # type: ignore[attr-defined, no-redef]
     return bool(has_fs(scheme))
+
+
+def attached_store(scheme: str, conn_id: str | None) -> Any:
+    """Return what Airflow keeps of a storage that was used in this process: its file system."""
+    # Not above, as for has_file_system.
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach  # type: ignore[no-redef]
+    return attach(scheme, conn_id=conn_id)
 
 
 def push_multiple_outputs(result: R, task: BaseOperator, context: Context) -> R:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import os
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import BaseAdapter
 
 from airflow_provider_apiframe.api.endpoints import API_KEY_HEADER, USER_AGENT
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
 
 
 class ApiframeSession(requests.Session):
-    """Sends the API key to the API's own scheme, host and port, and nowhere else."""
+    """Sends the API key to the API's own scheme, host and port, and nowhere else.
+
+    A process that was forked opens connections of its own: on those of its parent, each could read
+    the responses to the other's requests.
+    """
 
     # What a copy keeps.
-    __attrs__ = [*requests.Session.__attrs__, "_settings", "_origin"]  # noqa: RUF012
+    __attrs__ = [*requests.Session.__attrs__, "_settings", "_origin", "_pid"]  # noqa: RUF012
 
     def __init__(self, settings: ClientSettings) -> None:
         super().__init__()
+        self._pid = os.getpid()
         self._settings = settings
         self._origin = _origin(settings.base_url)
         self.verify = settings.verify
@@ -26,6 +35,19 @@ class ApiframeSession(requests.Session):
         self.trust_env = not is_loopback(self._origin[1])
         self.headers["User-Agent"] = USER_AGENT
         self.auth = self._sign
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        """Return the adapter for *url*, with the connections of this process."""
+        pid = os.getpid()
+        if self._pid != pid:
+            # Copies have the settings, but neither connections nor locks, which a thread of the
+            # parent may have held. Each is replaced at once, for other threads may be reading.
+            self.adapters = OrderedDict(
+                (prefix, copy.copy(adapter)) for prefix, adapter in self.adapters.items()
+            )
+            self.cookies = self.cookies.copy()
+            self._pid = pid  # last: until then other threads do the same
+        return super().get_adapter(url)
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if _origin(request.url or "") == self._origin:

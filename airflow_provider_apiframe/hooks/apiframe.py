@@ -268,4 +268,5 @@ def _hiding_the_connection(conn_id: str) -> Iterator[None]:
     except AirflowNotFoundException:
         raise ConnectionNotFoundError(conn_id) from None
     except ConfigurationError as error:
-        raise error.with_traceback(None) from None
+        # A new one: to the one that came, contextlib gives its frames back.
+        raise ConfigurationError(str(error)) from None

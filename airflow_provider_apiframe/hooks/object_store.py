@@ -3,6 +3,7 @@ written whole or not at all."""
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import uuid
@@ -15,6 +16,7 @@ from airflow_provider_apiframe.api.body import within
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.settings import MAX_IMAGE_BYTES, without_keys
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
+from airflow_provider_apiframe.version_compat import attached_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -88,10 +90,16 @@ def storage_path(location: str, conn_id: str | None = None) -> ObjectStoragePath
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     own, plain = split_connection(location)
+    conn_id = own or conn_id
     with _storage_errors(f"{plain} cannot be reached"):
         try:
-            path = ObjectStoragePath(plain, conn_id=own or conn_id)
-            _ = path.fs
+            path = ObjectStoragePath(plain, conn_id=conn_id)
+            if getattr(path.fs, "_pid", os.getpid()) != os.getpid():
+                # Set up before this process was forked. Airflow keeps it, and libraries refuse it;
+                # a copy has its settings, and connections of its own.
+                store = attached_store(path.protocol, conn_id)
+                store.fs = copy.copy(store.fs)
+                path = ObjectStoragePath(plain, conn_id=conn_id)
         except (ValueError, ImportError) as error:
             raise StorageError(
                 f"{plain} cannot be reached: {_reason(error)}. Its scheme needs a provider with "

@@ -62,8 +62,8 @@ class ApiframeOperator(BaseOperator):
         is submitted, against the most that the vendor's catalogue says the model may cost, and that
         against the team's balance.
     :param save_to: where the images are saved before their links die: a storage URL of a folder
-        that ends with "/" ("s3://bucket/{{ ds }}/", "file:///data/images/", or an absolute local
-        path, which tasks on the same machine see), where each image goes to
+        that ends with "/" ("s3://bucket/{{ ds }}/"; "file:///data/images/" or an absolute local
+        path only where all tasks run on one machine, or share the folder), where each image goes to
         ``{dag_id}/{run_id}/{task_id}[-{map_index}]/{job_id}-{n}.{ext}``; or with a file name
         ("s3://bucket/{run_id}/poster.png"), to which the second image of a job adds ``-2``.
         ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``, ``{job_id}``, ``{n}`` (number of
@@ -80,6 +80,10 @@ class ApiframeOperator(BaseOperator):
         waiting. Templated.
     :param webhook_events: of "progress", "completed", "failed"; the API's default is completed and
         failed.
+    :param multiple_outputs: whether each key of the result is an XCom of its own as well (default),
+        so that ``operator.output["image_urls"]`` works. False pushes the result and ``job_id``
+        only: 2 XComs in place of 11, which an XCom backend may store as an object each. Other tasks
+        take ``operator.output`` then, and ``result["image_urls"]`` of it.
     """
 
     template_fields: Sequence[str] = ("save_to", "save_conn_id", "webhook_url", "apiframe_conn_id")
@@ -103,9 +107,10 @@ class ApiframeOperator(BaseOperator):
         provenance: Provenance | None = "iptc",
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         check_literals(
             task_id=self.task_id,
             apiframe_conn_id=apiframe_conn_id,

@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
-from airflow_provider_apiframe.literals import CheckedPartial, check_literals, needed_outputs
+from airflow_provider_apiframe.literals import (
+    CheckedPartial,
+    as_stored,
+    check_literals,
+    needed_outputs,
+)
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 
 
@@ -27,8 +32,9 @@ class FluxGenerateOperator(ApiframeOperator):
     :param kwargs: what all operators share, see
         :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`: ``apiframe_conn_id``,
         ``wait_for_completion``, ``deferrable``, ``poll_interval``, ``timeout``,
-        ``regenerate_on_clear``, ``max_credits``, ``webhook_url``, ``webhook_events``; and what all
-        tasks of Airflow take.
+        ``regenerate_on_clear``, ``max_credits``, ``save_to``, ``save_conn_id``, ``provenance``,
+        ``webhook_url``, ``webhook_events``, ``multiple_outputs``; and what all tasks of Airflow
+        take.
     :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
         is an XCom of its own as well, so ``operator.output["image_urls"]`` works. ``job_id`` is
         pushed as soon as the job is accepted.
@@ -61,14 +67,13 @@ class FluxGenerateOperator(ApiframeOperator):
         self._needed_outputs += needed_outputs(flux_params=flux_params)
         self.prompt = prompt
         self.model = model
-        self.flux_params = (
-            flux_params.as_dict() if isinstance(flux_params, FluxParams) else flux_params
-        )
+        self.flux_params = as_stored(flux_params)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
         check_literals(**kwargs)
+        kwargs = as_stored(kwargs, depth=1)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )

@@ -77,6 +77,8 @@ class ImageVariantsOperator(BaseOperator):
         folder of the image. Templated.
     :param save_conn_id: id of the Airflow connection of the storage, where paths name none (as in
         ``s3://my_aws@bucket/``). Templated.
+    :param multiple_outputs: whether each name is an XCom of its own as well (default). False pushes
+        the mapping only; other tasks take ``operator.output`` then, and ``uris["story"]`` of it.
     :returns: name -> URI, without a connection; each name is an XCom of its own as well, so
         ``operator.output["story"]`` works. The variants of the second image of a result have "-2"
         behind their names, those of the third "-3".
@@ -98,9 +100,10 @@ class ImageVariantsOperator(BaseOperator):
         variants: Variants | str,
         save_to: str | None = None,
         save_conn_id: str | None = None,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         _check_literals(
             task_id=self.task_id,
             result=result,

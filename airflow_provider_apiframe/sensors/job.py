@@ -27,6 +27,7 @@ from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import (
+    CheckedPartial,
     check_literals,
     check_needed_outputs,
     errors_of_the_dag_file,
@@ -62,7 +63,7 @@ class ApiframeJobSensor(BaseSensorOperator):
     :param timeout: seconds until the sensor gives up, default 600. The job goes on.
     :param save_to: where the images are saved, as in
         :class:`~airflow_provider_apiframe.operators.base.ApiframeOperator`, and so are
-        *save_conn_id* and *provenance*. Templated, but *provenance*.
+        *save_conn_id*, *provenance* and *multiple_outputs*. Templated, but the last two.
     :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; each of its keys
         is an XCom of its own as well.
     :raises ApiframeError: what a retry may mend: an image could not be saved.
@@ -86,16 +87,18 @@ class ApiframeJobSensor(BaseSensorOperator):
         save_to: str | None = None,
         save_conn_id: str | None = None,
         provenance: Provenance | None = "iptc",
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            poke_interval=poke_interval, timeout=timeout, **{"multiple_outputs": True, **kwargs}
+            poke_interval=poke_interval,
+            timeout=timeout,
+            multiple_outputs=multiple_outputs,
+            **kwargs,
         )
-        if not is_templated(job_id):
-            with errors_of_the_dag_file(self.task_id):
-                check_job_id(job_id)
-        check_literals(
+        _check_literals(
             task_id=self.task_id,
+            job_id=job_id,
             save_to=save_to,
             save_conn_id=save_conn_id,
             provenance=provenance,
@@ -107,6 +110,13 @@ class ApiframeJobSensor(BaseSensorOperator):
         self.save_conn_id = save_conn_id
         self.provenance = provenance
         self._needed_outputs = needed_outputs(save_to=save_to)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Check the literals of mapped tasks when the DAG is parsed."""
+        _check_literals(**kwargs)
+        partial = super().partial(**kwargs)
+        return CheckedPartial(partial, kwargs, check=_check_literals)
 
     @cached_property
     def hook(self) -> ApiframeHook:
@@ -201,3 +211,17 @@ class ApiframeJobSensor(BaseSensorOperator):
             if soft or getattr(self, "never_fail", False):
                 raise AirflowSkipException(str(error)) from error
             raise
+
+
+def _check_literals(**arguments: Any) -> None:
+    """Check the *arguments* whose values are known while the DAG is read.
+
+    :raises InvalidParameterError: naming the task and what is wrong.
+    """
+    task_id = arguments.get("task_id")
+    if "job_id" in arguments and not is_templated(arguments["job_id"]):
+        with errors_of_the_dag_file(task_id):
+            check_job_id(arguments["job_id"])
+    names = ("save_to", "save_conn_id", "provenance")
+    known = {name: arguments[name] for name in names if name in arguments}
+    check_literals(task_id=task_id, **known)

@@ -28,14 +28,19 @@ def tables(pytestconfig: pytest.Config) -> Tables:
 
 
 @pytest.fixture(scope="session")
-def airflow(request: pytest.FixtureRequest) -> Iterator[OneMachine]:
-    """A running Airflow. Its files stay when a test failed."""
+def airflow_3_3() -> None:
+    """Skip what the processes of an older Airflow do not do."""
     try:
         release = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])
     except PackageNotFoundError:  # Airflow 2
         release = (2,)
     if release < (3, 3):
         pytest.skip("the processes of these tests are those of Airflow 3.3 or newer")
+
+
+@pytest.fixture(scope="session")
+def airflow(airflow_3_3: None, request: pytest.FixtureRequest) -> Iterator[OneMachine]:
+    """A running Airflow. Its files stay when a test failed."""
     deployment = OneMachine()
     failed = request.session.testsfailed
     try:

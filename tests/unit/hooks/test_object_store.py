@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_apiframe.hooks import object_store
@@ -17,6 +19,7 @@ from airflow_provider_apiframe.hooks.object_store import (
     split_connection,
     storage_path,
 )
+from airflow_provider_apiframe.version_compat import attached_store
 
 
 class Store(MemoryFileSystem):
@@ -176,6 +179,13 @@ def test_a_missing_file_is_no_matter_for_a_retry(tmp_path):
     with pytest.raises(StorageError, match="could not be read") as caught:
         local_copy(storage_path(f"{tmp_path}/nothing.png"), tmp_path / "copy")
     assert caught.value.transient is False
+    assert "a local path is a file of one machine" in str(caught.value)
+
+
+def test_a_missing_object_is_on_no_other_machine_either(tmp_path):
+    with pytest.raises(StorageError, match="could not be read") as caught:
+        local_copy(Store().path("s3://bucket/nothing.png"), tmp_path / "copy")
+    assert "machine" not in str(caught.value)
 
 
 def test_a_scheme_that_nothing_serves_says_what_to_install(tmp_path):
@@ -226,3 +236,16 @@ def test_many_writers_of_one_file_all_succeed(file, tmp_path):
         done = [writers.submit(put, file, path, "image/png") for _ in range(60)]
     assert [future.result() for future in done] == [None] * 60
     assert [found.name for found in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_a_file_system_of_the_parent_process_is_replaced_after_a_fork(tmp_path):
+    class Files(LocalFileSystem):
+        cachable = False
+
+    of_parent = Files(auto_mkdir=True)
+    of_parent._pid = os.getpid() + 1  # as those of S3, GCS and Azure have it
+    attached_store("file", "forked").fs = of_parent
+    found = storage_path(f"file://{tmp_path}/a.txt", "forked").fs
+    assert found is not of_parent
+    assert found is storage_path(f"file://{tmp_path}/b.txt", "forked").fs  # and is kept
+    assert (type(found), found.auto_mkdir) == (Files, True)

@@ -83,6 +83,28 @@ def test_a_job_id_that_is_none_is_refused_when_the_dag_is_read(job_id):
         sensor(job_id=job_id)
 
 
+def partial_sensor(**arguments):
+    return ApiframeJobSensor.partial(task_id="collect", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: partial_sensor().expand(job_id=["a", ""]), "job_id=''"),
+        (lambda: partial_sensor(job_id="None"), "job_id='None'"),
+        (
+            lambda: partial_sensor(save_to="s3://bucket/a.png").expand(job_id=["a", "b"]),
+            "would write this one file",
+        ),
+        (lambda: partial_sensor(save_to="posters/").expand(job_id=["a"]), "save_to='posters/'"),
+    ],
+)
+def test_the_literals_of_mapped_sensors_are_checked_when_the_dag_is_read(make, said):
+    with pytest.raises(InvalidParameterError, match="task 'collect'") as caught:
+        make()
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize("job_id", ["", "None", " "])
 def test_a_job_id_that_rendered_to_nothing_is_named(job_id, connected, ti):
     op = sensor(job_id="{{ ti.xcom_pull('submit') }}")

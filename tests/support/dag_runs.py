@@ -1,0 +1,129 @@
+"""Runs of DAGs as ``airflow dags test`` makes them, read with Airflow's own models.
+
+As a command (``python dag_runs.py FILE DAG_ID ...``) it runs the DAGs of a file in a process of its
+own, where Airflow may be set up in another way, and prints what they left behind as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a DAG run left behind, read with Airflow's own models.
+
+    Its tables differ between versions.
+    """
+
+    dag_id: str
+    run_id: str
+    file: Path
+
+    def task_of(self, dag_id: str, task_id: str) -> Any:
+        """Return a task of a DAG in the same file."""
+        return dag_bag(self.file).dags[dag_id].get_task(task_id)
+
+    def states(self, task_id: str) -> list[str]:
+        return [str(ti.state) for ti in self._instances(task_id)]
+
+    def tries(self, task_id: str) -> list[int]:
+        return [ti.try_number for ti in self._instances(task_id)]
+
+    def labels(self, task_id: str) -> list[str]:
+        return [ti.rendered_map_index for ti in self._instances(task_id)]
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        (value,) = self.xcoms(task_id, key)
+        return value
+
+    def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
+        """What each instance of a mapped task pushed."""
+        values = [
+            instance.xcom_pull(task_ids=task_id, key=key, map_indexes=instance.map_index)
+            for instance in self._instances(task_id)
+        ]
+        assert None not in values, f"{task_id} pushed no {key}"
+        return values
+
+    def stored(self, task_id: str, key: str) -> Any:
+        """What a task noted in the task state store (Airflow 3.3)."""
+        from airflow.models.task_state_store import TaskStateStoreModel as Stored
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            (row,) = session.query(Stored).filter_by(
+                dag_id=self.dag_id, run_id=self.run_id, task_id=task_id, key=key
+            )
+            return json.loads(row.value)
+
+    def _instances(self, task_id: str | None = None) -> list[Any]:
+        from airflow.models.dagrun import DagRun
+
+        of_run = DagRun.fetch_task_instances(dag_id=self.dag_id, run_id=self.run_id)
+        return sorted(
+            (instance for instance in of_run if task_id in (None, instance.task_id)),
+            key=lambda instance: instance.map_index,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return task id -> the states of its instances, their tries and their results."""
+        task_ids = {instance.task_id for instance in self._instances()}
+        return {
+            task_id: {
+                "states": self.states(task_id),
+                "tries": self.tries(task_id),
+                "results": self.xcoms(task_id) if self._succeeded(task_id) else None,
+            }
+            for task_id in task_ids
+        }
+
+    def _succeeded(self, task_id: str) -> bool:
+        return {*self.states(task_id)} == {"success"}
+
+
+def dag_bag(path: Path) -> Any:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models import DagBag
+    return DagBag(dag_folder=str(path))
+
+
+def run(file: Path, dag_id: str, conf: dict[str, Any] | None = None) -> Run:
+    """Run a DAG of *file* to its end."""
+    dags = dag_bag(file)
+    assert not dags.import_errors, dags.import_errors
+    dag = dags.dags[dag_id]
+    if hasattr(dag, "sync_to_db"):
+        dag.sync_to_db()  # Airflow 2 knows an asset's alias from there, and does not look
+    made = dag.test(run_conf=conf)
+    return Run(dag_id, made.run_id, file)
+
+
+def run_elsewhere(file: Path, *dag_ids: str, env: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Run DAGs of *file* one after the other in a new process with the environment *env*.
+
+    :returns: DAG id -> :meth:`Run.as_dict`.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__, str(file), *dag_ids],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    with redirect_stdout(sys.stderr):
+        left = {dag_id: run(Path(sys.argv[1]), dag_id).as_dict() for dag_id in sys.argv[2:]}
+    print(json.dumps(left))
