@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -12,7 +13,8 @@ HOSTS = (*WORKERS, *TRIGGERERS)
 
 def on_host(cluster: Cluster, name: str, *command: str) -> str:
     """Return what a command prints that runs where a part of the cluster does."""
-    enter = ["nsenter", "--target", str(cluster.pid(name)), "--mount", "--uts", "--"]
+    namespaces = ["--mount", "--uts"] + (["--user"] if os.geteuid() else [])
+    enter = ["nsenter", "--target", str(cluster.pid(name)), *namespaces, "--"]
     return subprocess.run([*enter, *command], capture_output=True, text=True, check=True).stdout
 
 
