@@ -54,8 +54,11 @@ class Service:
         """End it as if its machine went away, and return once nothing of it is left."""
         processes = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
         os.kill(self.pid, self.kill_signal)
+        # A process whose first thread has ended may still hold its port.
         wait_until(
-            lambda: not any(map(_is_alive, processes)), f"{self.name} has ended", STOP_SECONDS
+            lambda: not any(map(_is_alive, processes)) and not self._listens(),
+            f"{self.name} has ended",
+            STOP_SECONDS,
         )
 
     kill_signal = signal.SIGKILL

@@ -343,7 +343,7 @@ def test_a_file_that_cannot_be_read_is_named(name, said, tmp_path, connected):
     with pytest.raises(UnreadableFileError, match=said) as caught:
         ApiframeHook().upload_file(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
-    assert ("of one machine" in str(caught.value)) == (said == "FileNotFoundError")
+    assert ("seen on one worker only" in str(caught.value)) == (said == "FileNotFoundError")
     assert not caught.value.transient
     assert not connected.state.requests
 

@@ -179,13 +179,13 @@ def test_a_missing_file_is_no_matter_for_a_retry(tmp_path):
     with pytest.raises(StorageError, match="could not be read") as caught:
         local_copy(storage_path(f"{tmp_path}/nothing.png"), tmp_path / "copy")
     assert caught.value.transient is False
-    assert "a local path is a file of one machine" in str(caught.value)
+    assert "A local path is seen on one worker only" in str(caught.value)
 
 
 def test_a_missing_object_is_on_no_other_machine_either(tmp_path):
     with pytest.raises(StorageError, match="could not be read") as caught:
         local_copy(Store().path("s3://bucket/nothing.png"), tmp_path / "copy")
-    assert "machine" not in str(caught.value)
+    assert "worker" not in str(caught.value)
 
 
 def test_a_scheme_that_nothing_serves_says_what_to_install(tmp_path):
