@@ -26,6 +26,7 @@ def main() -> None:
     started = time.monotonic()
     print("Starting PostgreSQL, Redis and Airflow; this takes about a minute ...", flush=True)
     cluster = Cluster(ROOT / "example_dags")
+    keep_files = True
     try:
         with Sandbox(port=free_port(), latency=LATENCY) as sandbox:
             cluster.start()
@@ -34,16 +35,17 @@ def main() -> None:
             while True:
                 time.sleep(3600)
     except KeyboardInterrupt:
+        keep_files = False
         print("\nEnding all of it ...", flush=True)
     finally:
-        cluster.close(keep_files=False)
+        cluster.close(keep_files)
 
 
 def _banner(cluster: Cluster, sandbox: Sandbox, seconds: float) -> str:
     hosts = (
-        f"{cluster.scratch} is another folder on each of them"
+        f"Each part is on a host of its own: {cluster.scratch} is another folder there."
         if cluster.on_hosts
-        else "not on hosts of their own: this system has no namespaces for it"
+        else "This system has no namespaces, so the parts share one host name and all folders."
     )
     parts = "\n".join(f"  {name:<16} process {cluster.pid(name)}" for name in PARTS)
     return f"""
@@ -52,7 +54,7 @@ Apiframe sandbox {sandbox.url} (connection apiframe_default)
 PostgreSQL       port {cluster.postgres.port}, Redis port {cluster.redis.port}
 Files, logs      {cluster.home} and {cluster.logs}; they go when it ends
 
-Parts, each on a host of its own; what ends is started again ({hosts}):
+Parts; what ends is started again. {hosts}
 {parts}
 
 Up after {seconds:.0f} s. Ctrl+C ends all of it."""

@@ -111,14 +111,15 @@ class Campaign:
 
         :raises AssertionError: it took longer; the text says what was the matter.
         """
-        wait_until(self.has_ended, f"{self.name} ends: {self._states()}", seconds, every=0.5)
+        try:
+            wait_until(self.has_ended, f"{self.name} ends", seconds, every=0.5)
+        except AssertionError as error:
+            states = Counter(task["state"] for task in self.images)
+            raise AssertionError(f"{error}: {dict(states)}") from None
 
     def has_ended(self) -> bool:
         """Return whether all images are made, or given up."""
         return self.in_states(*FINISHED) >= sum(self.numbers.values())
-
-    def _states(self) -> str:
-        return str(dict(Counter(task["state"] for task in self.images)))
 
     def counts(self) -> Counts:
         """Count, now that the run is over."""

@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from deployment import START_SECONDS, Deployment
@@ -44,16 +46,18 @@ SCHEDULERS = ("scheduler-1", "scheduler-2")
 class Part:
     """A part that shall run.
 
-    :ivar held: it stays away until it is let go.
+    :ivar since: when it was started last.
+    :ivar log_size: bytes that its log had then.
     """
 
     command: Sequence[str]
     pid: int
-    held: bool = False
+    since: datetime
+    log_size: int
 
 
 class Cluster(Deployment):
-    """Airflow with the CeleryExecutor; a context manager.
+    """Airflow with the CeleryExecutor.
 
     What ends is started again after RESTART_SECONDS, like on any well-kept cluster.
 
@@ -127,17 +131,6 @@ class Cluster(Deployment):
             assert _is_alive(part.pid), (self.logs / f"{name}.log").read_text()[-3000:]
         return not self.missing()
 
-    def __enter__(self) -> Cluster:
-        try:
-            self.start()
-        except BaseException:
-            self.close(keep_files=True)
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close(keep_files=False)
-
     def close(self, keep_files: bool) -> None:
         self._closing.set()
         with self._lock:
@@ -155,44 +148,36 @@ class Cluster(Deployment):
             return [first, *first.children(recursive=True)]
         return []
 
-    def kill(self, *names: str, hold: bool = False) -> None:
-        """Kill parts with all their processes, as when their hosts vanish.
-
-        :param hold: they stay away until `let_go`; else they are started again soon.
-        """
+    def kill(self, *names: str) -> None:
+        """Kill parts with all their processes, as when their hosts vanish."""
         with self._lock:
-            for name in names:
-                self._parts[name].held = hold
             doomed = [process for name in names for process in self.processes(name)]
             for act in (psutil.Process.suspend, psutil.Process.kill):  # none may start another
                 for process in doomed:
                     with suppress(psutil.NoSuchProcess):
                         act(process)
 
-    def let_go(self, *names: str) -> None:
-        """Let parts that were held be started again."""
-        with self._lock:
-            for name in names:
-                self._parts[name].held = False
-
     def missing(self) -> list[str]:
-        """Return the parts that are not at work, by Airflow's own count of their heartbeats."""
+        """Return the parts that do not run, or are not at work yet since they were started."""
         jobs = self.api.get("/jobs", is_alive=True)["jobs"]
-        hosts = Counter((job["job_type"], job["hostname"]) for job in jobs)
-        kinds = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob"}
-        missing = [
-            name
-            for name in (*SCHEDULERS, *TRIGGERERS)
-            if not any(
-                kind == kinds[name.rpartition("-")[0]] and host in (name, _hostname())
-                for kind, host in hosts
-            )
-        ]
-        return missing + [name for name in WORKERS if not self._worker_is_ready(name)]
+        return [name for name, part in self._parts.items() if not self._at_work(name, part, jobs)]
 
-    def _worker_is_ready(self, name: str) -> bool:
-        log = self.logs / f"{name}.log"
-        return log.exists() and f"celery@{name} ready" in log.read_text(errors="replace")
+    def _at_work(self, name: str, part: Part, jobs: list[dict[str, Any]]) -> bool:
+        if not _is_alive(part.pid):
+            return False
+        if name in WORKERS:
+            with (self.logs / f"{name}.log").open("rb") as log:
+                log.seek(part.log_size)
+                return f"celery@{name} ready".encode() in log.read()
+        if name in (*SCHEDULERS, *TRIGGERERS):
+            kind = f"{name.partition('-')[0].capitalize()}Job"
+            return any(
+                job["job_type"] == kind
+                and datetime.fromisoformat(job["start_date"]) > part.since
+                and (job["hostname"] == name or not self.on_hosts)
+                for job in jobs
+            )
+        return True  # what uses them waits for them
 
     def is_worker(self, process: psutil.Process) -> bool:
         return any(process.ppid() == self.pid(name) for name in WORKERS)
@@ -206,20 +191,23 @@ class Cluster(Deployment):
         command = [sys.executable, "-m", "airflow", *arguments]
         if self.on_hosts:
             command = [*_on_host(name, self.home / "hosts" / name, self.scratch), *command]
-        self._parts[name] = Part(command, self.start_process(name, command))
+        self._parts[name] = self._started(name, command)
+
+    def _started(self, name: str, command: Sequence[str]) -> Part:
+        log, now = self.logs / f"{name}.log", datetime.now(UTC)
+        size = log.stat().st_size if log.exists() else 0
+        return Part(command, self.start_process(name, command), now, size)
 
     def _keep_running(self) -> None:
         ended: dict[str, float] = {}
         while not self._closing.wait(0.25):
+            now = time.monotonic()
             with self._lock:
-                for name, part in self._parts.items():
-                    if part.held or _is_alive(part.pid):
+                for name, part in list(self._parts.items()):
+                    if _is_alive(part.pid):
                         ended.pop(name, None)
-                    elif (
-                        time.monotonic()
-                        > ended.setdefault(name, time.monotonic()) + RESTART_SECONDS
-                    ):
-                        part.pid = self.start_process(name, part.command)
+                    elif now > ended.setdefault(name, now) + RESTART_SECONDS:
+                        self._parts[name] = self._started(name, part.command)
                         self.restarts[name] += 1
                         del ended[name]
 
@@ -236,10 +224,6 @@ def _on_host(name: str, own: Path, scratch: Path) -> list[str]:
     namespaces = ["--mount", "--uts"] + (["--map-root-user"] if os.geteuid() else [])
     script = 'hostname "$0" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
     return ["unshare", *namespaces, "--", "sh", "-c", script, name, str(own), str(scratch)]
-
-
-def _hostname() -> str:
-    return os.uname().nodename
 
 
 def _is_alive(pid: int) -> bool:

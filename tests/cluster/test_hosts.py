@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from cluster import TRIGGERERS, WORKERS, Cluster
+from waiting import wait_until
 
 HOSTS = (*WORKERS, *TRIGGERERS)
 
@@ -21,6 +22,7 @@ def on_host(cluster: Cluster, name: str, *command: str) -> str:
 def test_a_local_path_of_one_host_is_not_there_on_the_others(cluster: Cluster) -> None:
     if not cluster.on_hosts:
         pytest.skip("this system has no namespaces to make hosts of")
+    wait_until(lambda: not cluster.missing(), "all parts are at work", every=0.5)
     for name in HOSTS:
         on_host(cluster, name, "touch", f"{cluster.scratch}/image-of-{name}.png")
     for name in HOSTS:

@@ -30,7 +30,11 @@ def _kill_child(stage: Stage, point: str) -> None:
 
 
 def _kill_workers(stage: Stage, point: str) -> None:
-    stage.stop_at(point)
+    try:
+        stage.stop_at(point)
+    except AssertionError:
+        _all_are_there.abort()  # the others need not wait for it
+        raise
     if _all_are_there.wait() == 0:
         stage.airflow.kill(*WORKERS)
     _all_are_there.wait()

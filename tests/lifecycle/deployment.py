@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,7 @@ class Deployment:
         self.url = f"http://127.0.0.1:{free_port()}"
         self.api = AirflowApi(self.url, patience)
         self.env: dict[str, str] = {}
+        self._orders = threading.Lock()
         self._keeper = subprocess.Popen(
             [sys.executable, str(HERE / "keeper.py")],
             stdin=subprocess.PIPE,
@@ -124,9 +126,10 @@ class Deployment:
         }
         assert self._keeper.stdin is not None
         assert self._keeper.stdout is not None
-        self._keeper.stdin.write(json.dumps(order) + "\n")
-        self._keeper.stdin.flush()
-        return int(self._keeper.stdout.readline())
+        with self._orders:
+            self._keeper.stdin.write(json.dumps(order) + "\n")
+            self._keeper.stdin.flush()
+            return int(self._keeper.stdout.readline())
 
     def wait_for_api(self) -> None:
         wait_until(self._reachable, "the API servers respond", START_SECONDS, every=0.5)
