@@ -222,8 +222,9 @@ def as_stored(value: Any, *, depth: int = 0) -> Any:
         return value.as_dict()
     if depth and isinstance(value, dict):
         return {name: as_stored(item, depth=depth - 1) for name, item in value.items()}
-    if depth and isinstance(value, list):
-        return [as_stored(item, depth=depth - 1) for item in value]
+    if depth and isinstance(value, (list, tuple)):
+        items = [as_stored(item, depth=depth - 1) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     return value
 
 

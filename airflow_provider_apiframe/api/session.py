@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import OrderedDict
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ from requests.adapters import BaseAdapter
 
 from airflow_provider_apiframe.api.endpoints import API_KEY_HEADER, USER_AGENT
 from airflow_provider_apiframe.api.settings import ClientSettings, is_loopback
+
+# Adapters of the parent process, kept for good: whoever drops one closes its connections, and that
+# takes a lock which a thread of the parent may have held when this process was forked.
+_OF_THE_PARENT: list[MutableMapping[str, BaseAdapter]] = []
 
 
 class ApiframeSession(requests.Session):
@@ -42,6 +47,7 @@ class ApiframeSession(requests.Session):
         if self._pid != pid:
             # Copies have the settings, but neither connections nor locks, which a thread of the
             # parent may have held. Each is replaced at once, for other threads may be reading.
+            _OF_THE_PARENT.append(self.adapters)
             self.adapters = OrderedDict(
                 (prefix, copy.copy(adapter)) for prefix, adapter in self.adapters.items()
             )

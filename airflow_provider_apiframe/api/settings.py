@@ -59,8 +59,9 @@ class ClientOptions(FrozenModel):
         120,
         ge=1,
         title="Requests per minute",
-        description="how many requests per minute all triggerers together may make to wait for "
-        "jobs (the API allows 500 for everything)",
+        description="how many requests per minute triggerers may make to wait for jobs: all "
+        "together, if [apiframe] triggerers says how many there are; else each (the API allows 500 "
+        "for everything)",
     )
     max_image_bytes: int = Field(
         MAX_IMAGE_BYTES,

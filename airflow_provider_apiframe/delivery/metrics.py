@@ -19,37 +19,41 @@ COUNTED_KEY = "apiframe_counted_job"
 """Under this key Airflow's task state store holds the id of the job that was counted last."""
 
 
-def report_credits(
-    job: Job,
-    max_credits: float | None = None,
-    *,
-    counted_before: bool = False,
-    store: Any = None,
-) -> None:
+def report_credits(job: Job, max_credits: float | None = None, *, store: Any = None) -> None:
     """Count what a delivered image cost, and warn if that is more than it was allowed to.
 
-    It is paid, so it is delivered all the same.
+    It is paid and delivered, so nothing fails here.
 
     To be called when all else is done, for a try that ends later, before Airflow hears of its
     success, is made again. Then the store says that the job was counted. It is counted first and
     recorded after that: a process that dies between the two lets the next one count it twice, which
     the account's balance disproves. The other way round it would never be counted, and spending
-    that nobody sees is worse. Without a store each try that comes this far counts.
+    that nobody sees is worse. Hence without a store, or with one that a clear emptied, each try
+    that comes this far counts.
 
-    :param counted_before: whether the same task is known to have counted this image before.
     :param store: Airflow's task state store, None where there is none (before Airflow 3.3).
     """
-    if job.credit_cost is None:
+    cost = job.credit_cost
+    if cost is None:
         log.warning("Apiframe does not say what job %s cost", job.id)
         return
-    if max_credits is not None and job.credit_cost > max_credits:
-        log.warning(
-            "Job %s cost %g credits, more than max_credits=%g", job.id, job.credit_cost, max_credits
-        )
-    if counted_before or not math.isfinite(job.credit_cost) or _was_counted(job, store):
+    if not 0 <= cost < math.inf:
+        log.warning("Apiframe says that job %s cost %g credits, which is not counted", job.id, cost)
         return
-    Stats.incr(CREDITS_METRIC, round(job.credit_cost), tags={"model": job.model or "unknown"})
-    _record_counted(job, store)
+    if max_credits is not None and cost > max_credits:
+        log.warning("Job %s cost %g credits, more than max_credits=%g", job.id, cost, max_credits)
+    if not _was_counted(job, store) and _count(job, cost):
+        _record_counted(job, store)
+
+
+def _count(job: Job, cost: float) -> bool:
+    """Return whether Airflow's metrics took it."""
+    try:
+        Stats.incr(CREDITS_METRIC, round(cost), tags={"model": job.model or "unknown"})
+    except Exception as error:  # whatever it is: the image is paid and delivered
+        log.warning("The %g credits of job %s could not be counted: %s", cost, job.id, error)
+        return False
+    return True
 
 
 def _was_counted(job: Job, store: Any) -> bool:
@@ -57,7 +61,7 @@ def _was_counted(job: Job, store: Any) -> bool:
         return False
     try:
         return bool(store.get(COUNTED_KEY) == job.id)
-    except Exception as error:  # whatever it is: the image is paid and delivered
+    except Exception as error:  # as above
         log.warning(
             "Whether job %s was counted before cannot be read from the task state store, so it is "
             "counted: %s",

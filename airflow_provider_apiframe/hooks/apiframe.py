@@ -51,9 +51,9 @@ class ApiframeHook(BaseHook):
 
     Connection type ``apiframe``: the password is the API key, the host the base URL (empty:
     https://api.apiframe.ai); extras ``timeout`` (seconds per request, 60), ``max_retries`` (4),
-    ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that all
-    triggerers together may make to wait for jobs, 120) and ``allow_http`` (false). Nothing is read
-    or opened before the first use.
+    ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that triggerers may make
+    to wait for jobs, 120: all together, if ``[apiframe] triggerers`` says how many there are; else
+    each) and ``allow_http`` (false). Nothing is read or opened before the first use.
 
     All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when
     they fail; its ``transient`` says whether trying again later can help.

@@ -3,7 +3,6 @@ written whole or not at all."""
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import uuid
@@ -95,10 +94,9 @@ def storage_path(location: str, conn_id: str | None = None) -> ObjectStoragePath
         try:
             path = ObjectStoragePath(plain, conn_id=conn_id)
             if getattr(path.fs, "_pid", os.getpid()) != os.getpid():
-                # Set up before this process was forked. Airflow keeps it, and libraries refuse it;
-                # a copy has its settings, and connections of its own.
-                store = attached_store(path.protocol, conn_id)
-                store.fs = copy.copy(store.fs)
+                # Set up before this process was forked. Airflow keeps it, and libraries refuse it.
+                # It is a cached property: without it Airflow sets up another one, as it was.
+                vars(attached_store(path.protocol, conn_id)).pop("fs", None)
                 path = ObjectStoragePath(plain, conn_id=conn_id)
         except (ValueError, ImportError) as error:
             raise StorageError(

@@ -29,7 +29,7 @@ from airflow_provider_apiframe.literals import (
 )
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
-from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, was_cleared
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
 from airflow_provider_apiframe.submission.records import Records
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import (
@@ -250,21 +250,5 @@ class ApiframeOperator(BaseOperator):
             seed, inputs = params.seed, params.reference_images
         report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
         result = push_multiple_outputs(result, self, context)
-        report_credits(
-            job,
-            self.max_credits,
-            counted_before=reused and self._counted_before_the_clear(job, context),
-            store=context.get("task_state_store"),
-        )
+        report_credits(job, self.max_credits, store=context.get("task_state_store"))
         return result
-
-    def _counted_before_the_clear(self, job: Job, context: Context) -> bool:
-        """Return whether the image was counted before the task was cleared, which kept it.
-
-        It is taken to be where no record from before the clear is left, beside which
-        ``report_credits`` finds whether it was.
-        """
-        if self.regenerate_on_clear or not was_cleared(context.get("ti"), self.retries or 0):
-            return False
-        submission = self._submission(context)
-        return not submission.records.has_kept(job.id, submission.scope.run_clear_number)

@@ -155,15 +155,6 @@ class SubmissionRecord(BaseModel):
             return None
 
 
-def was_cleared(ti: Any, retries: int) -> bool:
-    """Return whether a task instance was cleared by hand since it was made.
-
-    False where it does not say.
-    """
-    max_tries = getattr(ti, "max_tries", None)
-    return isinstance(max_tries, int) and max_tries > retries
-
-
 def hashes_by_path(hashes: Mapping[str, str]) -> dict[str, str]:
     """Return what a record holds of path -> SHA-256 of the content: no path can be read there."""
     return {_sha256(path): sha256 for path, sha256 in hashes.items()}

@@ -40,23 +40,6 @@ class Records:
             )
         return record
 
-    def has_kept(self, job_id: str, run_clear_number: int) -> bool:
-        """Return whether a record of this job is still there from before the run was cleared.
-
-        Airflow 3.4 discards what is recorded when it clears a task; where that cannot be told
-        apart, this is False.
-
-        :param run_clear_number: how often something in the run was cleared.
-        """
-        try:
-            record = self.read()
-        except Exception as error:  # whatever it is: nothing that is paid hangs on it
-            log.warning("What is recorded of job %s cannot be read: %s", job_id, error)
-            return False
-        if record is None or record.job_id != job_id:
-            return False
-        return record.run_clear_number < run_clear_number
-
     def write(self, record: SubmissionRecord) -> None:
         """Record this for the tries after this one, as far as that is possible."""
         if self.store is None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.polling.wait import Wait
@@ -50,6 +51,33 @@ def through_its_session() -> Callable[[Iterable[str]], Answers]:
     return ask
 
 
+def while_connections_are_taken() -> Callable[[Iterable[str]], Answers]:
+    """Fork while the parent holds the locks of its connections, as one of its threads may."""
+    hook = ApiframeHook()
+    session, url = hook.get_conn(), hook.client.settings.base_url
+    held: list[Any] = []
+
+    def hold() -> None:
+        pools: Any = session.get_adapter(url).poolmanager.pools
+        keys = pools.keys()  # it cannot be iterated over itself
+        held.extend(pools[key].pool.mutex for key in keys)
+        for lock in held:
+            lock.acquire()
+
+    def release() -> None:
+        while held:
+            held.pop().release()
+
+    os.register_at_fork(before=hold, after_in_parent=release)
+
+    def ask(names: Iterable[str]) -> Answers:
+        return {
+            name: session.get(f"{url}/v2/jobs/{name}", timeout=10).json()["id"] for name in names
+        }
+
+    return ask
+
+
 def through_the_watcher() -> Callable[[Iterable[str]], Answers]:
     # Read beforehand: Airflow's asynchronous way to a connection does not survive a fork.
     settings = ApiframeHook().client.settings
@@ -63,7 +91,15 @@ def through_the_watcher() -> Callable[[Iterable[str]], Answers]:
     return lambda names: asyncio.run(ask_all(names))
 
 
-WAYS = {way.__name__: way for way in (through_the_hook, through_its_session, through_the_watcher)}
+WAYS = {
+    way.__name__: way
+    for way in (
+        through_the_hook,
+        through_its_session,
+        while_connections_are_taken,
+        through_the_watcher,
+    )
+}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Stats
 from task_lives import Killed, Store, Task, die
 
+from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.delivery import metrics
 from airflow_provider_apiframe.operators import base
 from airflow_provider_apiframe.sensors.job import ApiframeJobSensor
@@ -111,16 +113,29 @@ def keeping(store: Store | None) -> Task:
     return Task(store, regenerate_on_clear=False)
 
 
-@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
-def test_a_cleared_task_that_keeps_its_image_counts_it_once(connected, counted, store):
-    task = keeping(store())
+with_and_without_store = pytest.mark.parametrize(
+    "store", [Store, lambda: None], ids=["store", "no store"]
+)
+
+
+def test_a_cleared_task_that_keeps_its_image_counts_it_once(connected, counted):
+    task = keeping(Store())
     task.run()
     task.clear()
     task.run()
     assert counted == [PRICE]
 
 
-def test_a_clear_that_forgets_what_was_recorded_counts_nothing_twice(connected, counted):
+def test_without_its_store_such_a_task_counts_it_once_more(connected, counted):
+    """As docs/what-costs.md says: nothing tells whether it was delivered before the clear."""
+    task = keeping(None)
+    task.run()
+    task.clear()
+    task.run()
+    assert counted == [PRICE, PRICE]
+
+
+def test_a_clear_that_forgets_what_was_recorded_counts_once_more(connected, counted):
     """Airflow 3.4 discards a task's state when it is cleared."""
     store = Store()
     task = keeping(store)
@@ -128,16 +143,48 @@ def test_a_clear_that_forgets_what_was_recorded_counts_nothing_twice(connected, 
     task.clear()
     store.values.clear()
     task.run()
-    assert counted == [PRICE]
+    assert counted == [PRICE, PRICE]
 
 
-def test_an_image_that_was_not_delivered_before_the_clear_is_counted_after_it(connected, counted):
-    task = keeping(Store())
+@with_and_without_store
+def test_an_image_that_was_not_delivered_before_the_clear_is_counted_after_it(
+    connected, counted, store
+):
+    task = keeping(store())
     with pytest.raises(Killed):
         task.run(kill="at the end")
     task.clear()
     assert task.run()["reused"] is True
+    assert counted == [PRICE]
+
+
+@with_and_without_store
+@pytest.mark.parametrize("kill", ["after the POST", "at the end"])
+def test_an_image_that_is_made_after_the_clear_and_found_by_a_retry_is_counted(
+    connected, counted, store, kill
+):
+    task = keeping(store())
+    with pytest.raises(Killed):
+        task.run(kill="before the POST")
     task.clear()
+    with pytest.raises(Killed):
+        task.run(kill=kill)
+    assert task.run()["reused"] is True
+    assert counted == [PRICE]
+
+
+@with_and_without_store
+def test_an_image_that_takes_the_place_of_a_failed_one_after_the_clear_is_counted(
+    connected, counted, store
+):
+    task = keeping(store())
+    connected.configure(fail_rate=1)
+    with pytest.raises(ApiframeError):
+        task.run()
+    connected.configure(fail_rate=0)
+    task.clear()
+    with pytest.raises(Killed):
+        task.run(kill="at the end")
     task.run()
     assert counted == [PRICE]
 
@@ -156,3 +203,25 @@ def test_a_job_is_not_taken_for_another_one_that_was_counted(counted):
         job = SimpleNamespace(id=job_id, credit_cost=3, model="flux-2-flex")
         metrics.report_credits(job, store=store)
     assert counted == [3, 3]
+
+
+@pytest.mark.parametrize("cost", [-1, -0.4, math.nan, math.inf, -math.inf])
+def test_a_cost_that_no_image_has_is_not_counted(counted, cost):
+    job = SimpleNamespace(id="one", credit_cost=cost, model="flux-2-flex")
+    metrics.report_credits(job, store=Store())
+    assert counted == []
+
+
+def test_metrics_that_cannot_be_told_keep_no_image_back_and_are_told_by_the_next_try(
+    connected, counted, monkeypatch, caplog, capfd
+):
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise ValueError("the collector is away")
+
+    task = Task(Store())
+    with monkeypatch.context() as broken:
+        broken.setattr(Stats, "incr", refuse, raising=False)
+        assert task.run()["status"] == "COMPLETED"
+    assert "the collector is away" in said(caplog, capfd)
+    task.run()
+    assert counted == [PRICE]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,11 @@ from airflow_provider_apiframe.hooks.object_store import (
     split_connection,
     storage_path,
 )
-from airflow_provider_apiframe.version_compat import attached_store
+
+try:
+    from airflow.sdk.io import get_fs
+except ImportError:  # Airflow 2.11 and 3.0
+    from airflow.io import get_fs
 
 
 class Store(MemoryFileSystem):
@@ -238,14 +243,21 @@ def test_many_writers_of_one_file_all_succeed(file, tmp_path):
     assert [found.name for found in (tmp_path / "out").iterdir()] == ["b.png"]
 
 
-def test_a_file_system_of_the_parent_process_is_replaced_after_a_fork(tmp_path):
+def test_a_file_system_of_the_parent_process_is_set_up_anew_after_a_fork(tmp_path, monkeypatch):
     class Files(LocalFileSystem):
         cachable = False
 
-    of_parent = Files(auto_mkdir=True)
-    of_parent._pid = os.getpid() + 1  # as those of S3, GCS and Azure have it
-    attached_store("file", "forked").fs = of_parent
+    def set_up(conn_id: str | None) -> Files:
+        made = Files()
+        made._pid = os.getpid()  # as those of S3, GCS and Azure have it
+        made.signer = f"of {conn_id}"  # as Airflow sets that of S3, after the constructor
+        return made
+
+    registered = sys.modules[get_fs.__module__]._register_filesystems()
+    monkeypatch.setitem(registered, "file", set_up)
+    of_parent = storage_path(f"file://{tmp_path}/a.txt", "forked").fs
+    of_parent._pid += 1
     found = storage_path(f"file://{tmp_path}/a.txt", "forked").fs
     assert found is not of_parent
     assert found is storage_path(f"file://{tmp_path}/b.txt", "forked").fs  # and is kept
-    assert (type(found), found.auto_mkdir) == (Files, True)
+    assert found.signer == "of forked"

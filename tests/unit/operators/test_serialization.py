@@ -161,7 +161,13 @@ def in_expand_kwargs(flux_params: FluxParams) -> Any:
     )
 
 
-@pytest.mark.parametrize("make", [in_partial, in_expand, in_expand_kwargs])
+def in_expand_of_a_tuple(flux_params: FluxParams) -> Any:
+    return FluxGenerateOperator.partial(task_id="posters", prompt="a mug").expand(
+        flux_params=(flux_params,)
+    )
+
+
+@pytest.mark.parametrize("make", [in_partial, in_expand, in_expand_of_a_tuple, in_expand_kwargs])
 def test_flux_params_of_mapped_tasks_are_stored_as_their_values(make: Callable[..., Any]):
     with DAG("mapped", schedule=None) as dag:
         make(FluxParams(steps=10, seed=7))

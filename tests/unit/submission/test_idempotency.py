@@ -12,7 +12,6 @@ from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.submission.idempotency import (
     IdempotencyScope,
     SubmissionRecord,
-    was_cleared,
 )
 
 REQUEST = GenerateRequest.parse(prompt="a poster", flux_params={"steps": 10, "seed": 1})
@@ -148,10 +147,3 @@ def test_a_key_is_64_hexadecimal_characters_whatever_goes_in(prompt, name):
     made = key(GenerateRequest.parse(prompt=prompt), dag_id=name)
     assert len(made) == 64
     assert set(made) <= set(string.hexdigits)
-
-
-@pytest.mark.parametrize(
-    ("ti", "cleared"), [(Row(), False), (Row(max_tries=3), True), (object(), False), (None, False)]
-)
-def test_a_clear_is_seen_in_max_tries(ti, cleared):
-    assert was_cleared(ti, retries=2) is cleared
