@@ -68,7 +68,7 @@ class Cluster(Deployment):
     """
 
     def __init__(self, *dags: Path, on_hosts: bool | None = None) -> None:
-        super().__init__("cluster", *dags, patience=90.0)
+        super().__init__("cluster", *dags, patience=START_SECONDS)
         self.scratch = self.home / "scratch"
         self.scratch.mkdir()
         self.on_hosts = can_have_hosts() if on_hosts is None else on_hosts
