@@ -51,11 +51,12 @@ class HasKeyedOutput:
     def output(self) -> XComArg:
         """The task's result; ``output["job_id"]`` and so on are its keys."""
         task: Any = self
-        pushes_keys = (
-            task.partial_kwargs.get("multiple_outputs", True)
-            if isinstance(task, MappedOperator)
-            else task.multiple_outputs
-        )
+        if isinstance(task, MappedOperator):
+            # Airflow 2 looks into the DAG's defaults only when a mapped task runs.
+            arguments = {**(task.dag.default_args if task.dag else {}), **task.partial_kwargs}
+            pushes_keys = arguments.get("multiple_outputs", True)
+        else:
+            pushes_keys = task.multiple_outputs
         return XComArg(task) if pushes_keys else WholeOutput(task)
 
 
