@@ -13,6 +13,7 @@ from campaign import Campaign
 from cluster import SCHEDULERS, TRIGGERERS, WORKERS, Cluster
 
 DEFERRABLE, SYNC = 50, 10  # images of a campaign
+IMAGES_PER_EVENT = 3
 SECONDS_PER_EVENT = 20  # it gives up when it takes longer than this
 SECONDS_TO_END = 420  # for the campaigns, once it is over
 
@@ -45,9 +46,9 @@ class ClusterChaos:
         return self._done + Counter({"API fault": met})
 
     def rage(self, events: int) -> None:
-        """Throw events at campaigns until so many took effect."""
+        """Throw events at campaigns until so many took effect, and thrice as many images began."""
         deadline = time.monotonic() + events * SECONDS_PER_EVENT
-        while self.events.total() < events:
+        while self.events.total() < events or self._images < IMAGES_PER_EVENT * events:
             assert time.monotonic() < deadline, f"only {self.events} took effect in time"
             if not self.campaigns or self._nearly_done(self.campaigns[-1]):
                 self._start_campaign()
@@ -70,6 +71,10 @@ class ClusterChaos:
 
     def _nearly_done(self, campaign: Campaign) -> bool:
         return campaign.in_states("success") > (DEFERRABLE + SYNC) * 0.8
+
+    @property
+    def _images(self) -> int:
+        return len(self.campaigns) * (DEFERRABLE + SYNC)
 
     @property
     def _kinds(self) -> list[Callable[[], None]]:
