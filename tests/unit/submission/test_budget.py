@@ -113,15 +113,6 @@ def test_what_is_spent_is_counted_once_per_image(connected, ti, counted):
     assert counted == [(CREDITS_METRIC, PRICE, {"model": "flux-2-flex"})]
 
 
-def test_a_cleared_task_that_gives_its_old_image_again_counts_nothing(connected, ti, counted):
-    ti.max_tries = 1
-    keep = {"retries": 1, "regenerate_on_clear": False}
-    operator(**keep).execute({"ti": ti})
-    ti.try_number, ti.max_tries = 2, 2  # as clearing does
-    assert operator(**keep).execute({"ti": ti})["reused"] is True
-    assert len(counted) == 1
-
-
 def test_an_image_that_only_the_sensor_collects_is_counted_there(connected, ti, counted):
     job_id = operator(wait_for_completion=False).execute({"ti": ti})["job_id"]
     assert counted == []
