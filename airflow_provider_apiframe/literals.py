@@ -238,11 +238,7 @@ class CheckedPartial:
     """
 
     def __init__(
-        self,
-        partial: Any,
-        shared: dict[str, Any],
-        *,
-        check: Callable[..., None] = check_literals,
+        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
     ) -> None:
         self._partial = partial
         self._shared = shared

@@ -23,12 +23,7 @@ try:
 except ImportError:  # Airflow 2
     _sdk_version = ""
 
-__all__ = [
-    "attached_store",
-    "has_file_system",
-    "mask_secret",
-    "push_multiple_outputs",
-]
+__all__ = ["attached_store", "has_file_system", "mask_secret", "push_multiple_outputs"]
 
 
 def has_file_system(scheme: str) -> bool:

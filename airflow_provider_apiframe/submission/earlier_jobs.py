@@ -26,8 +26,8 @@ MAX_JOBS = 100
 def newest_job(hook: ApiframeHook) -> datetime | None:
     """Return when the newest job was created, by the API's own clock; None where it does not say.
 
-    What is no newer was there before this try. Only ``reused`` and what the log says hang on it,
-    and whether a failed job is left to the next try.
+    What is no newer was there before this try. No payment hangs on it: only ``reused``, what the
+    log says, and whether this try or the next one follows up a failed job.
     """
     try:
         jobs = hook.list_jobs(limit=1).jobs
