@@ -23,6 +23,9 @@ from airflow_provider_apiframe.sandbox.server import Sandbox
 hypothesis.settings.register_profile("tests", deadline=None)  # a slow machine is no finding
 hypothesis.settings.load_profile("tests")
 
+Tables = dict[str, list[str]]
+TABLES = pytest.StashKey[Tables]()
+
 PACKAGE = Path(str(importlib.util.find_spec("airflow_provider_apiframe").origin)).parent  # type: ignore[union-attr]
 # In the wheel the examples are inside the package, in the source tree beside it.
 EXAMPLES = next(
@@ -67,6 +70,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return "examples" if "test_examples" in nodeid else "dags"
 
     return DagsTogether(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TABLES] = {}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for heading, lines in config.stash[TABLES].items():
+        terminalreporter.section(heading)
+        terminalreporter.write_line("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def tables(pytestconfig: pytest.Config) -> Tables:
+    """Lines to print when all is over, by their heading."""
+    return pytestconfig.stash[TABLES]
 
 
 def pytest_collection_finish() -> None:

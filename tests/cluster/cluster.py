@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 from deployment import START_SECONDS, Deployment
-from services import Postgres, Redis
+from services import Postgres, Redis, is_alive
 from waiting import wait_until
 
 RESTART_SECONDS = 2.0  # until a part that ended is started again, as systemd or Kubernetes do
@@ -62,21 +62,20 @@ class Cluster(Deployment):
     What ends is started again after RESTART_SECONDS, like on any well-kept cluster.
 
     :param dags: folders with DAG files.
-    :param on_hosts: whether each part is on a host of its own; asks the system when None.
+    :ivar on_hosts: whether each part is on a host of its own; that is up to the system.
     :ivar scratch: a folder whose content differs from host to host.
     :ivar restarts: how often each part was started again.
     """
 
-    def __init__(self, *dags: Path, on_hosts: bool | None = None) -> None:
+    def __init__(self, *dags: Path) -> None:
         super().__init__("cluster", *dags, patience=START_SECONDS)
         self.scratch = self.home / "scratch"
         self.scratch.mkdir()
-        self.on_hosts = can_have_hosts() if on_hosts is None else on_hosts
+        self.on_hosts = can_have_hosts()
         self.restarts: Counter[str] = Counter()
         self._parts: dict[str, Part] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self.env = dict(os.environ)  # until it is configured: PostgreSQL comes first
         self.postgres = Postgres(self.home, self.start_process)
         self.redis = Redis(self.home, self.start_process)
         self.configure(self._settings(), f"{self.url}/execution/")
@@ -128,7 +127,7 @@ class Cluster(Deployment):
 
     def _all_at_work(self) -> bool:
         for name, part in self._parts.items():
-            assert _is_alive(part.pid), (self.logs / f"{name}.log").read_text()[-3000:]
+            assert is_alive(part.pid), (self.logs / f"{name}.log").read_text()[-3000:]
         return not self.missing()
 
     def close(self, keep_files: bool) -> None:
@@ -163,7 +162,7 @@ class Cluster(Deployment):
         return [name for name, part in self._parts.items() if not self._at_work(name, part, jobs)]
 
     def _at_work(self, name: str, part: Part, jobs: list[dict[str, Any]]) -> bool:
-        if not _is_alive(part.pid):
+        if not is_alive(part.pid):
             return False
         if name in WORKERS:
             with (self.logs / f"{name}.log").open("rb") as log:
@@ -204,7 +203,7 @@ class Cluster(Deployment):
             now = time.monotonic()
             with self._lock:
                 for name, part in list(self._parts.items()):
-                    if _is_alive(part.pid):
+                    if is_alive(part.pid):
                         ended.pop(name, None)
                     elif now > ended.setdefault(name, now) + RESTART_SECONDS:
                         self._parts[name] = self._started(name, part.command)
@@ -224,9 +223,3 @@ def _on_host(name: str, own: Path, scratch: Path) -> list[str]:
     namespaces = ["--mount", "--uts"] + (["--map-root-user"] if os.geteuid() else [])
     script = 'hostname "$0" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
     return ["unshare", *namespaces, "--", "sh", "-c", script, name, str(own), str(scratch)]
-
-
-def _is_alive(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False

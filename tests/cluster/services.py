@@ -52,11 +52,12 @@ class Service:
 
     def kill(self) -> None:
         """End it as if its machine went away, and return once nothing of it is left."""
-        processes = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        children = psutil.Process(self.pid).children(recursive=True)
+        processes = [self.pid, *(child.pid for child in children)]
         os.kill(self.pid, self.kill_signal)
         # A process whose first thread has ended may still hold its port.
         wait_until(
-            lambda: not any(map(_is_alive, processes)) and not self._listens(),
+            lambda: not any(map(is_alive, processes)) and not self._listens(),
             f"{self.name} has ended",
             STOP_SECONDS,
         )
@@ -165,7 +166,8 @@ def _as_nobody() -> Sequence[str]:
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that nobody has waited for yet does not."""
     with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False

@@ -7,6 +7,7 @@ import time
 import psutil
 from campaign import Campaign
 from cluster import PARTS, TRIGGERERS, Cluster
+from waiting import wait_until
 
 MB = 1 << 20
 POLLS = ("job", "jobs")
@@ -16,12 +17,14 @@ def test_each_image_is_paid_delivered_and_saved_once(
     cluster: Cluster, tables: dict[str, list[str]]
 ) -> None:
     with Campaign(cluster, "calm", deferrable=100, sync=20, latency=(4.0, 12.0)) as campaign:
+        connections = []
+
+        def has_ended() -> bool:
+            connections.append(cluster.postgres.connections)
+            return campaign.has_ended()
+
         campaign.start()
-        connections = 0
-        while not campaign.has_ended():
-            assert time.monotonic() < campaign.started_at + 600
-            connections = max(connections, cluster.postgres.connections)
-            time.sleep(1)
+        wait_until(has_ended, "all images are made", 600, every=1)
         seconds = time.monotonic() - campaign.started_at
         counts = campaign.check()
         memory = {name: _memory(cluster, name) for name in PARTS}
@@ -29,7 +32,7 @@ def test_each_image_is_paid_delivered_and_saved_once(
             str(counts),
             f"{seconds:.0f} s, {campaign.requests() / counts.wanted:.2f} requests per image, "
             f"of these {campaign.requests(*POLLS) / counts.wanted:.2f} polls; "
-            f"at most {connections} connections to PostgreSQL",
+            f"at most {max(connections)} connections to PostgreSQL",
             *(f"{name:<16} {size / MB:>5.0f} MB" for name, size in memory.items()),
         ]
         hosts = {task["hostname"] for task in campaign.images}

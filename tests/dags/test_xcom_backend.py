@@ -27,7 +27,7 @@ SOURCE = """
     def seen(values):
         return list(values)
 
-    with DAG("answer_lost", schedule=None):
+    with DAG("response_lost", schedule=None):
         FluxGenerateOperator(task_id="poster", prompt="a", multiple_outputs=False, **waits)
 
     with DAG("keys", schedule=None):
@@ -94,7 +94,7 @@ def left(airflow_database, tmp_path_factory) -> Left:
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"file://{store}",
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "0",
         }
-        runs = run_elsewhere(file, "answer_lost", "keys", "whole", env={**os.environ, **env})
+        runs = run_elsewhere(file, "response_lost", "keys", "whole", env={**os.environ, **env})
         paid = sandbox.state.jobs_paid
     objects = {dag_id: Counter[str]() for dag_id in runs}
     for path in store.rglob("*"):
@@ -145,8 +145,8 @@ def test_the_next_task_gets_the_result_and_what_is_in_it(left):
 
 
 def test_a_retry_reconnects_whatever_became_of_the_xcoms(left):
-    assert left.runs["answer_lost"]["poster"]["tries"] == [2]
-    (result,) = left.results("answer_lost", "poster")
+    assert left.runs["response_lost"]["poster"]["tries"] == [2]
+    (result,) = left.results("response_lost", "poster")
     assert result["reused"] is True
-    assert left.objects["answer_lost"]["poster"] == 2
+    assert left.objects["response_lost"]["poster"] == 2
     assert left.jobs_paid == 1 + 1 + 6  # one for each task of the three DAGs that submits

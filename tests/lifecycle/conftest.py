@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
+from deployment import running
 from one_machine import OneMachine
+from rows import in_background, play_in, table_of
 from scenarios import SCENARIOS
-from stage import Row, Scenario, Stage
+from stage import Row, Scenario
 
 Tables = dict[str, list[str]]
-TABLES = pytest.StashKey[Tables]()
-HEADER = "{:<38} {:<10} {:>5} {:>7} {:>7} {:>4} {:>6} {:>7}  {}"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLES] = {}
-
-
-@pytest.fixture(scope="session")
-def tables(pytestconfig: pytest.Config) -> Tables:
-    """Lines to print when all is over, by their heading."""
-    return pytestconfig.stash[TABLES]
 
 
 @pytest.fixture(scope="session")
@@ -40,20 +29,8 @@ def airflow_3_3() -> None:
 
 @pytest.fixture(scope="session")
 def airflow(airflow_3_3: None, request: pytest.FixtureRequest) -> Iterator[OneMachine]:
-    """A running Airflow. Its files stay when a test failed."""
-    deployment = OneMachine()
-    failed = request.session.testsfailed
-    try:
-        deployment.start()
+    with running(OneMachine(), request.session) as deployment:
         yield deployment
-    except BaseException:
-        failed = -1
-        raise
-    finally:
-        keep = request.session.testsfailed != failed
-        deployment.close(keep_files=keep)
-        if keep:
-            print(f"\nAirflow's logs and database are in {deployment.home}")
 
 
 @pytest.fixture(scope="session")
@@ -71,12 +48,7 @@ def rows(
     first = [scenario for scenario in selected if not scenario.alone]
 
     def play(scenario: Scenario) -> None:
-        name = f"scenario-{SCENARIOS.index(scenario)}"
-        try:
-            with Stage(scenario, airflow, name) as stage:
-                rows[scenario].set_result(stage.perform())
-        except Exception as error:
-            rows[scenario].set_exception(error)
+        play_in(rows[scenario], scenario, airflow, f"scenario-{SCENARIOS.index(scenario)}")
 
     def play_the_others() -> None:
         wait([rows[scenario] for scenario in first])
@@ -85,44 +57,8 @@ def rows(
                 play(scenario)
 
     for scenario in first:
-        _in_background(lambda scenario=scenario: play(scenario))
-    _in_background(play_the_others)
+        in_background(lambda scenario=scenario: play(scenario))
+    in_background(play_the_others)
     yield rows
-    if not rows:
-        return
-    lines = [
-        HEADER.format(
-            "scenario", "mode", "tries", "submits", "created", "paid", "reused", "seconds", "result"
-        )
-    ]
-    tables["Scenarios"] = lines + [
-        _line(scenario, future) for scenario, future in rows.items() if future.done()
-    ]
-
-
-def _in_background(work: Callable[[], None]) -> None:
-    # Daemons, so that an interrupted test run does not wait for them.
-    threading.Thread(target=work, daemon=True).start()
-
-
-def _line(scenario: Scenario, future: Future[Row]) -> str:
-    if future.exception():
-        return HEADER.format(scenario.title, scenario.mode, *[""] * 6, "FAILED")
-    row = future.result()
-    counts = (
-        row.tries,
-        row.submits,
-        row.created,
-        row.paid,
-        "yes" if row.reused else "no",
-        f"{row.seconds:.0f}",
-    )
-    return HEADER.format(scenario.title, scenario.mode, *counts, "ok")
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for heading, lines in config.stash[TABLES].items():
-        terminalreporter.section(heading)
-        terminalreporter.write_line("\n".join(lines))
+    if rows:
+        tables["Scenarios"] = table_of(rows)

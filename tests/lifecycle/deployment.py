@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+import pytest
 import requests
 from airflow_api import AirflowApi
 from cryptography.fernet import Fernet
@@ -28,6 +30,8 @@ START_SECONDS = 300  # on a machine that does much else; else it takes 20 to 40
 
 Settings = Mapping[str, Mapping[str, object]]
 """Options of airflow.cfg, by section and name."""
+
+D = TypeVar("D", bound="Deployment")
 
 
 class Deployment:
@@ -110,6 +114,10 @@ class Deployment:
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
+
+    def start(self) -> None:
+        """Start everything and return once runs can be started."""
+        raise NotImplementedError
 
     def migrate(self) -> None:
         """Make the tables of Airflow's database."""
@@ -203,6 +211,23 @@ class Deployment:
         self._keeper.wait(60)
         if not keep_files:
             shutil.rmtree(self.home, ignore_errors=True)
+
+
+@contextmanager
+def running(deployment: D, session: pytest.Session) -> Iterator[D]:
+    """Start a deployment, and end it afterwards. Its files stay when a test failed."""
+    failed = session.testsfailed
+    try:
+        deployment.start()
+        yield deployment
+    except BaseException:
+        failed = -1
+        raise
+    finally:
+        keep = session.testsfailed != failed
+        deployment.close(keep_files=keep)
+        if keep:
+            print(f"\nAirflow's logs and database are in {deployment.home}")
 
 
 def _skip_unreadable(line: str) -> str:

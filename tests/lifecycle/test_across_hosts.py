@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deployment import running
 from one_machine import OneMachine
 from waiting import wait_until
 
@@ -109,13 +110,8 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def hosts(airflow_3_3: None, sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Hosts]:
     connection = {"conn_type": "apiframe", "host": sandbox.url, "password": KEY}
-    hosts = Hosts(connection)
-    failed = request.session.testsfailed
-    try:
-        hosts.start()
+    with running(Hosts(connection), request.session) as hosts:
         yield hosts
-    finally:
-        hosts.close(keep_files=request.session.testsfailed != failed)
 
 
 def test_a_dag_runs_where_only_database_and_object_storage_are_shared(

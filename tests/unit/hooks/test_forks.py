@@ -13,12 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
-import forking
+import forked_hook
 import pytest
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with the job that was asked for, and keeps its connection open."""
+    """Responds with the job that was asked for, and keeps its connection open."""
 
     protocol_version = "HTTP/1.1"
     asked: ClassVar[list[tuple[str, int]]] = []  # job id, the client's port
@@ -51,7 +51,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("way", forking.WAYS)
+@pytest.mark.parametrize("way", forked_hook.WAYS)
 def test_a_fork_opens_connections_of_its_own_and_both_get_what_they_asked_for(way, server):
     connection = {
         "conn_type": "apiframe",
@@ -60,21 +60,21 @@ def test_a_fork_opens_connections_of_its_own_and_both_get_what_they_asked_for(wa
         "extra": {"timeout": 10, "max_retries": 0, "requests_per_minute": 100_000},
     }
     done = subprocess.run(
-        [sys.executable, forking.__file__, way],
+        [sys.executable, forked_hook.__file__, way],
         env={
             **os.environ,
             "AIRFLOW_CONN_APIFRAME_DEFAULT": json.dumps(connection),
-            "PYTHONPATH": str(Path(forking.__file__).parent),
+            "PYTHONPATH": str(Path(forked_hook.__file__).parent),
         },
         capture_output=True,
         text=True,
         timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = json.loads(done.stdout.splitlines()[-1])
-    names = [f"{process}-{n}" for process in ("parent", "child") for n in range(forking.JOBS)]
-    before = [f"before-{n}" for n in range(forking.THREADS)]
-    assert answers == {name: name for name in before + names}
+    results = json.loads(done.stdout.splitlines()[-1])
+    names = [f"{process}-{n}" for process in ("parent", "child") for n in range(forked_hook.JOBS)]
+    before = [f"before-{n}" for n in range(forked_hook.THREADS)]
+    assert results == {name: name for name in before + names}
     ports = {
         process: {port for name, port in Handler.asked if name.startswith(process)}
         for process in ("before", "parent", "child")

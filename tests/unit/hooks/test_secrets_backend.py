@@ -27,13 +27,13 @@ VARIABLE = "AIRFLOW_CONN_APIFRAME_DEFAULT"
 
 
 class Vault(BaseSecretsBackend):
-    """One that answers as a vault may that is away."""
+    """One that is away."""
 
     asked: ClassVar[list[str]] = []
 
     def get_connection(self, conn_id: str, *arguments: Any, **options: Any) -> Any:
         self.asked.append(conn_id)
-        raise ConnectionError(f"vault: no answer to {KEY}")
+        raise ConnectionError(f"vault: no response to {KEY}")
 
 
 def forget_backends() -> None:
