@@ -16,7 +16,7 @@ EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ cluster-test: $(VENV)-cluster/.ready  ## End parts of such an Airflow and count 
 cluster-chaos: $(VENV)-cluster/.ready  ## The long draw of ends and faults (EVENTS=100, SEED=... for the same draw again)
 	CLUSTER_EVENTS=$(EVENTS) CLUSTER_SEED=$(SEED) $(VENV)-cluster/bin/python -m pytest tests/cluster/test_cluster_chaos.py
 
+ui: $(VENV)/.ready  ## Start Airflow with its UI, sandbox, examples and a finished run to look at (PORT=8080)
+	@$(BIN)/python scripts/ui.py $(if $(PORT),--port $(PORT))
+
+browser: $(VENV)-browser/.ready  ## Look at Airflow's UI in Chromium, click through it; needs Chromium (CHROMIUM=path)
+	$(VENV)-browser/bin/python -m pytest --timeout 300 --timeout-method thread tests/browser
+
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
@@ -62,7 +68,7 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage $(VENV)-cluster demo-output dist build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage $(VENV)-cluster $(VENV)-browser demo-output test-results dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .

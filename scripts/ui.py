@@ -64,9 +64,7 @@ def run_once(airflow: Deployment) -> None:
     """Run an example, so that there is something to look at."""
     conf = {**CAMPAIGN, "output": f"{airflow.home}/images/"}
     airflow.api.start_run(DAG_ID, RUN_ID, conf)
-    wait_until(
-        lambda: airflow.api.run_ended(DAG_ID, RUN_ID), f"the run {RUN_ID} ends", every=0.5
-    )
+    wait_until(lambda: airflow.api.run_ended(DAG_ID, RUN_ID), f"the run {RUN_ID} ends", every=0.5)
 
 
 def _banner(airflow: Deployment, sandbox: Sandbox, seconds: float) -> str:

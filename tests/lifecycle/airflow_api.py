@@ -82,6 +82,7 @@ class AirflowApi:
             "conn_type": "apiframe",
             "host": host,
             "password": password,
+            "port": 443,  # Test needs one; see the form's placeholder
             "extra": extra,
         }
         self._request("POST", "/connections", json=body)

@@ -1,0 +1,35 @@
+"""The DAGs that the browser looks at."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+
+SAVED = f"{os.environ['AIRFLOW_HOME']}/saved/"
+
+with DAG("poster", schedule=None, params={"prompt": "A poster"}):
+    FluxGenerateOperator(
+        task_id="poster", prompt="{{ params.prompt }}", deferrable=True, poll_interval=0.5
+    )
+
+with DAG("campaign", schedule=None, params={"prompts": ["A shoe"]}):
+
+    @task
+    def plan(params: dict[str, Any]) -> list[str]:
+        return list(params["prompts"])
+
+    FluxGenerateOperator.partial(
+        task_id="images", poll_interval=0.5, save_to=SAVED, map_index_template="{{ task.prompt }}"
+    ).expand(prompt=plan())
+
+with DAG("without_images", schedule=None):
+
+    @task
+    def nothing() -> None:
+        pass
+
+    nothing()

@@ -1,0 +1,29 @@
+"""A run started by the form, and a task that waits."""
+
+from __future__ import annotations
+
+from airflow_pages import AirflowPages
+from one_machine import OneMachine
+from playwright.sync_api import expect
+
+from airflow_provider_apiframe.sandbox.server import Sandbox
+
+
+def test_a_run_started_by_the_form_makes_what_the_form_says(
+    pages: AirflowPages, airflow: OneMachine, vendor: Sandbox
+) -> None:
+    paid_before = vendor.state.jobs_paid
+    run_id = pages.trigger("example_flux_poster", headline="WINTER SALE")
+    pages.page.goto(f"/dags/example_flux_poster/runs/{run_id}")
+    pages.expect_state("Success")
+    poster = airflow.api.get(f"/dags/example_flux_poster/dagRuns/{run_id}/taskInstances/poster")
+    assert '"WINTER SALE"' in airflow.api.xcom(poster)["prompt"]
+    assert vendor.state.jobs_paid == paid_before + 1
+
+
+def test_a_task_that_waits_is_shown_as_deferred(pages: AirflowPages, airflow: OneMachine) -> None:
+    airflow.api.start_run("poster", "waits", {"prompt": "A poster [takes: 20]"})
+    pages.open_task("poster", "waits", "poster")
+    pages.expect_state("Deferred")
+    pages.expect_state("Success")
+    expect(pages.page.get_by_text("Apiframe accepted job").first).to_be_visible()
