@@ -16,7 +16,7 @@ EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ ui: $(VENV)/.ready  ## Start Airflow with its UI, sandbox, examples and a finish
 
 browser: $(VENV)-browser/.ready  ## Look at Airflow's UI in Chromium, click through it; needs Chromium (CHROMIUM=path)
 	$(VENV)-browser/bin/python -m pytest --timeout 300 --timeout-method thread tests/browser
+
+screenshots: $(VENV)-browser/.ready  ## Take the images of the documentation anew: docs/images/*.webp; needs Chromium
+	@$(VENV)-browser/bin/python scripts/screenshots.py $(SCREENSHOTS)
 
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)

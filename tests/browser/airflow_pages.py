@@ -21,6 +21,17 @@ class AirflowPages:
         self.page = page
         self.api = api
 
+    def open_connection_form(self, connection_id: str) -> Locator:
+        """Open the form of a new connection to Apiframe."""
+        self.page.goto("/connections")
+        self.page.get_by_role("button", name="Add Connection").click()
+        form = self.page.get_by_role("dialog")
+        form.get_by_label("Connection ID").fill(connection_id)
+        form.get_by_label("Connection Type").fill("apif")
+        self.page.get_by_role("option", name="Apiframe", exact=True).click()
+        expect(form.get_by_label("API key")).to_be_visible()
+        return form
+
     def trigger(self, dag_id: str, **params: str) -> str:
         """Start a run by the form, with texts in the fields of its parameters; return its id."""
         form = self.open_trigger_form(dag_id)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from airflow_pages import AirflowPages
+from playwright.sync_api import expect
 
 from airflow_provider_apiframe.sandbox.server import Sandbox
 
 
-def test_a_connection_is_filled_in_saved_and_its_test_is_green(page: Page, vendor: Sandbox) -> None:
-    page.goto("/connections")
-    page.get_by_role("button", name="Add Connection").click()
-    form = page.get_by_role("dialog")
-    form.get_by_label("Connection ID").fill("from_the_browser")
-    form.get_by_label("Connection Type").fill("apif")
-    page.get_by_role("option", name="Apiframe", exact=True).click()
+def test_a_connection_is_filled_in_saved_and_its_test_is_green(
+    pages: AirflowPages, vendor: Sandbox
+) -> None:
+    page = pages.page
+    form = pages.open_connection_form("from_the_browser")
     form.get_by_label("Base URL").fill(vendor.url)
     form.get_by_label("API key").fill(vendor.api_key)
     # The one in the base URL counts, but its placeholder asks for one, for the sake of Test.
