@@ -11,15 +11,15 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from ui import DAG_ID, ROOT, RUN_ID, RUN_PAGE, airflow_with_a_run
+from ui import DAG_ID, ROOT, airflow_with_a_run
 
 sys.path.append(str(ROOT / "tests" / "browser"))
 
-from airflow_pages import AirflowPages  # noqa: E402
-from chromium import running_chromium  # noqa: E402
-from one_machine import OneMachine  # noqa: E402
+from airflow_pages import AirflowPages
+from chromium import running_chromium
+from one_machine import OneMachine
 
-from airflow_provider_apiframe.sandbox.server import Sandbox  # noqa: E402
+from airflow_provider_apiframe.sandbox.server import Sandbox
 
 FOLDER = ROOT / "docs" / "images"
 WIDTH, HEIGHT = 1280, 900

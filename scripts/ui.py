@@ -64,7 +64,7 @@ def airflow_with_a_run(port: int | None = None) -> Iterator[tuple[OneMachine, Sa
     try:
         with Sandbox(port=free_port(), latency=FIRST_LATENCY) as sandbox:
             airflow.start()
-            airflow.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key, extra="{}")
+            airflow.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key)
             conf = {**CAMPAIGN, "output": f"{airflow.home}/images/"}
             airflow.api.start_run(DAG_ID, RUN_ID, conf)
             wait_until(lambda: airflow.api.run_ended(DAG_ID, RUN_ID), f"{RUN_ID} ends", every=0.5)

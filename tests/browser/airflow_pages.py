@@ -59,6 +59,21 @@ class AirflowPages:
         path = f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
         self.page.goto(path if map_index < 0 else f"{path}/mapped/{map_index}")
 
+    def open_links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Open the page of a task instance where its links are."""
+        self.open_task(dag_id, run_id, task_id, map_index)
+        self.page.get_by_role("link", name="Details", exact=True).click()
+
     def expect_state(self, state: str) -> None:
         """Wait until the page of a run or a task instance shows a state."""
         expect(self.page.get_by_text(re.compile(f"^{state}$")).first).to_be_visible()
+
+
+def expect_loaded(image: Locator) -> None:
+    """Wait until an image is shown, not just its place."""
+    image.scroll_into_view_if_needed()
+    wait_until(
+        lambda: image.evaluate("image => image.complete && image.naturalWidth > 0"),
+        f"{image.get_attribute('src')} is loaded",
+        seconds=60,
+    )

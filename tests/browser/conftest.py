@@ -54,7 +54,7 @@ def airflow(browser: Browser, request: pytest.FixtureRequest) -> Iterator[OneMac
 def vendor(airflow: OneMachine) -> Iterator[Sandbox]:
     """Apiframe, to which the connection ``apiframe_default`` leads."""
     with Sandbox(latency=0.5) as sandbox:
-        airflow.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key, extra="{}")
+        airflow.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key)
         yield sandbox
 
 

@@ -76,7 +76,9 @@ class AirflowApi:
         assert response.ok or made_before, said
         return response.json() if response.content else None
 
-    def add_connection(self, connection_id: str, host: str, password: str, extra: str) -> None:
+    def add_connection(
+        self, connection_id: str, host: str, password: str, extra: str | None = None
+    ) -> None:
         body = {
             "connection_id": connection_id,
             "conn_type": "apiframe",

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
+from airflow_provider_apiframe.operators.review import review_images
 
 SAVED = f"{os.environ['AIRFLOW_HOME']}/saved/"
 
@@ -33,3 +34,14 @@ with DAG("without_images", schedule=None):
         pass
 
     nothing()
+
+with DAG("approval", schedule=None, params={"prompt": "A poster"}):
+    chosen = review_images(
+        2, prompt="{{ params.prompt }}", rounds=2, save_to=SAVED, poll_interval=0.5
+    )
+
+    @task
+    def publish(prompt: str, image: int) -> str:
+        return f"image {image} of {prompt}"
+
+    publish(chosen["prompt"], chosen["image"])
