@@ -52,5 +52,9 @@ def provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": ui_field_behaviour_metadata(),
             }
         ],
+        # By name: the UI's part is Airflow's to import.
+        "plugins": [
+            {"name": "apiframe", "plugin-class": f"{_PACKAGE}.plugins.gallery.GalleryPlugin"}
+        ],
         "config": config_sections(),
     }
