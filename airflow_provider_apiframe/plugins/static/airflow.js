@@ -116,10 +116,15 @@ export const taskPath = (ti) =>
 export const region = (ti) =>
   ti.region_id ? { region_id: ti.region_id, region_index: ti.region_index } : {};
 
-/** The task instance's page in Airflow. */
+/** Pages of Airflow. */
+export const assetPage = (id) => `${BASE}/assets/${encodeURIComponent(id)}`;
+
+export const runPage = (dagId, runId) => `${BASE}/${path("dags", dagId, "runs", runId)}`;
+
 export function taskPage(ti) {
-  const task = path("dags", ti.dag_id, "runs", ti.dag_run_id, "tasks", ti.task_id);
-  return `${BASE}/${task}${ti.map_index >= 0 ? `/mapped/${ti.map_index}` : ""}`;
+  const task = path("tasks", ti.task_id);
+  const index = ti.map_index >= 0 ? `/mapped/${ti.map_index}` : "";
+  return `${runPage(ti.dag_id, ti.dag_run_id)}/${task}${index}`;
 }
 
 /** The gallery's own view of an image, as a link to give away. */

@@ -1,7 +1,6 @@
 // Facts as words.
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-const NAMES = { output_format: "format", prompt_upsampling: "prompt upsampling" };
 
 export const plural = (count, one, many = `${one}s`) =>
   `${NUMBER.format(count)} ${count === 1 ? one : many}`;
@@ -32,7 +31,7 @@ export function allFacts(item, seenSize) {
   const image = job.images[n - 1] ?? {};
   const pairs = [
     ["model", job.model],
-    ...Object.entries(job.params).map(([name, value]) => [NAMES[name] ?? name, shown(value)]),
+    ...Object.entries(job.params).map(([name, value]) => [name.replaceAll("_", " "), shown(value)]),
     ["size", pixels(image.width, image.height) || seenSize],
     ["file", [image.content_type?.replace("image/", ""), bytes(image.bytes)].filter(Boolean).join(", ")],
     ["credits", job.credits === null ? "" : `${NUMBER.format(job.credits)}${item.count > 1 ? ` for all ${item.count}` : ""}`],

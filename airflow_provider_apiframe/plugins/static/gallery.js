@@ -7,7 +7,6 @@ import { Desk, totalsText } from "./desk.js";
 import { Detail } from "./detail.js";
 import { Picks } from "./picks.js";
 import { followLinksOutside } from "./frame.js";
-import { followTheme } from "./theme.js";
 import { AssetSource, RunSource } from "./sources.js";
 
 const POLL = 3_000; // ms
@@ -38,7 +37,6 @@ class Gallery {
 
   start() {
     setText(byTestId("title"), this.source.title);
-    byTestId("title").title = this.source.subtitle;
     document.title = `Images of ${this.source.title}`;
     find(document, ".filters").addEventListener("input", () => this.#tell());
     find(document, ".filters").addEventListener("submit", (event) => event.preventDefault());
@@ -48,11 +46,19 @@ class Gallery {
     byTestId("cards").addEventListener("click", (event) => this.#clicked(event));
     byTestId("cards").addEventListener("change", (event) => this.#picked(event));
     byTestId("cards").addEventListener("keydown", (event) => this.#moved(event));
-    if (document.documentElement.classList.contains("framed")) {
-      byId("wide").href = location.href;
-      byId("wide").hidden = false;
-    }
+    this.#tellPlace();
     this.#read();
+  }
+
+  /** In a window of its own say what this is, and lead to Airflow; in Airflow, lead out of it. */
+  #tellPlace() {
+    const isFramed = document.documentElement.classList.contains("framed");
+    setText(byTestId("subtitle"), this.source.subtitle);
+    setHidden(byTestId("subtitle"), isFramed || !this.source.subtitle);
+    byId("wide").href = location.href;
+    setHidden(byId("wide"), !isFramed);
+    byId("airflow").href = this.source.page;
+    setHidden(byId("airflow"), isFramed);
   }
 
   async #read() {
@@ -189,7 +195,6 @@ class Gallery {
   }
 }
 
-followTheme();
 followLinksOutside();
 const wanted = ownQuery();
 const source = wanted.asset_id ? new AssetSource(wanted) : new RunSource(wanted);

@@ -1,6 +1,6 @@
 // Which task instances there are: of a run, of one task of it, or of an asset's events.
 
-import { get, getAll, runPath } from "./airflow.js";
+import { assetPage, get, getAll, runPage, runPath } from "./airflow.js";
 
 const UNFINISHED = new Set(["queued", "running"]);
 const CONNECTION = "apiframe_conn_id"; // all tasks of this provider template it
@@ -39,6 +39,11 @@ export class RunSource {
 
   get subtitle() {
     return this.taskId ? `${this.dagId} · ${this.runId}` : this.runId;
+  }
+
+  /** Its page in Airflow. */
+  get page() {
+    return runPage(this.dagId, this.runId);
   }
 
   /** Give `onInstances` what is new or has changed since the last call. */
@@ -118,6 +123,7 @@ export class AssetSource {
     this.isUnfinished = false;
     this.title = "Images of this asset";
     this.subtitle = "";
+    this.page = assetPage(asset_id);
     this.count = 0;
     this.hasOlder = false;
   }

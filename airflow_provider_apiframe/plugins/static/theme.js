@@ -26,17 +26,26 @@ function airflowTheme() {
 }
 
 function apply() {
-  const theme = airflowTheme() ?? (system.matches ? "dark" : "light");
-  document.documentElement.dataset.theme = theme;
+  const root = document.documentElement;
+  root.dataset.theme = airflowTheme() ?? (system.matches ? "dark" : "light");
+  const outer = airflowDocument();
+  if (!outer) return;
+  root.style.setProperty("--font", getComputedStyle(outer.body).fontFamily);
+  const colours = [outer.body, outer.documentElement].map((each) => getComputedStyle(each).backgroundColor);
+  const page = colours.find((colour) => colour !== "rgba(0, 0, 0, 0)");
+  if (page) root.style.setProperty("--page", page);
 }
 
-export function followTheme() {
+function followTheme() {
   apply();
   system.addEventListener("change", apply);
   addEventListener("storage", apply);
   const root = airflowDocument()?.documentElement;
+  document.documentElement.classList.toggle("framed", Boolean(root));
   if (!root) return;
-  document.documentElement.classList.add("framed");
   const observer = new MutationObserver(apply);
-  observer.observe(root, { attributes: true, attributeFilter: ["class", "data-theme"] });
+  observer.observe(root, { attributes: true, attributeFilter: ["class", "data-theme", "style"] });
 }
+
+// At once: the page waits for this module before it is painted.
+followTheme();
