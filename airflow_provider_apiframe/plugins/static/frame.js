@@ -1,0 +1,41 @@
+// Links that leave the frame. Airflow's sandbox for it allows scripts and the same origin, but
+// neither downloads nor other windows; a link of Airflow's own page may have both.
+
+import { airflowDocument } from "./theme.js";
+
+function follow(event) {
+  const link = event.target.closest?.("a[href]");
+  const outer = airflowDocument();
+  if (!link || !outer || event.button > 1) return;
+  event.preventDefault();
+  const copy = outer.createElement("a");
+  copy.href = link.href;
+  copy.rel = "noopener noreferrer";
+  const inNewTab = event.ctrlKey || event.metaKey || event.button === 1;
+  copy.target = inNewTab ? "_blank" : link.target;
+  if (link.hasAttribute("download")) copy.download = link.download;
+  outer.body.append(copy);
+  copy.click();
+  copy.remove();
+}
+
+export function followLinksOutside() {
+  document.addEventListener("click", follow);
+  document.addEventListener("auxclick", follow);
+}
+
+/** Put text on the clipboard. Browsers have the new way on https and localhost only. */
+export async function copyText(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const field = document.createElement("textarea");
+  field.value = text;
+  const place = document.querySelector("dialog[open]") ?? document.body;
+  place.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  if (!copied) throw new Error("This browser did not copy the text");
+}
