@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from airflow_api import AirflowApi
 from playwright.sync_api import Locator, Page, expect
 from waiting import wait_until
+
+LogIn = Callable[[str], Page]
+"""Returns a page of the user with a name."""
 
 
 class AirflowPages:

@@ -6,17 +6,17 @@ What a failed test saw is kept in ``test-results/``: a screenshot and a trace, f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow_pages import AirflowPages
+from airflow_pages import AirflowPages, LogIn
 from chromium import running_chromium
 from deployment import running
+from gallery_page import GalleryPage
 from one_machine import OneMachine
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-
-from airflow_provider_apiframe.sandbox.server import Sandbox
+from vendor import Vendor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -24,8 +24,6 @@ RESULTS = ROOT / "test-results"
 PATIENCE = 30_000  # milliseconds; a busy machine is no finding
 USERS = {"admin": "admin", "guest": ""}  # a user without a role may see nothing
 FAILED = pytest.StashKey[bool]()
-
-LogIn = Callable[[str], Page]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,16 +49,15 @@ def airflow(browser: Browser, request: pytest.FixtureRequest) -> Iterator[OneMac
 
 
 @pytest.fixture(scope="session")
-def vendor(airflow: OneMachine) -> Iterator[Sandbox]:
-    """Apiframe, to which the connection ``apiframe_default`` leads."""
-    with Sandbox(latency=0.5) as sandbox:
-        airflow.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key)
-        yield sandbox
+def vendor(airflow: OneMachine) -> Iterator[Vendor]:
+    with Vendor() as vendor:
+        airflow.api.add_connection("apiframe_default", vendor.url, vendor.api_key)
+        yield vendor
 
 
 @pytest.fixture
 def log_in(
-    browser: Browser, airflow: OneMachine, vendor: Sandbox, request: pytest.FixtureRequest
+    browser: Browser, airflow: OneMachine, vendor: Vendor, request: pytest.FixtureRequest
 ) -> Iterator[LogIn]:
     """Call it with a user's name for a page of that user."""
     contexts: list[BrowserContext] = []
@@ -90,6 +87,12 @@ def log_in(
 def page(log_in: LogIn) -> Page:
     """A page of the admin."""
     return log_in("admin")
+
+
+@pytest.fixture
+def gallery(page: Page, airflow: OneMachine) -> GalleryPage:
+    """The gallery on the admin's page."""
+    return GalleryPage(page, airflow.api)
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 from airflow_pages import AirflowPages
 from one_machine import OneMachine
 from playwright.sync_api import expect
-
-from airflow_provider_apiframe.sandbox.server import Sandbox
+from vendor import LONG, Vendor
 
 
 def test_a_run_started_by_the_form_makes_what_the_form_says(
-    pages: AirflowPages, airflow: OneMachine, vendor: Sandbox
+    pages: AirflowPages, airflow: OneMachine, vendor: Vendor
 ) -> None:
     paid_before = vendor.state.jobs_paid
     run_id = pages.trigger("example_flux_poster", headline="WINTER SALE")
@@ -21,9 +20,12 @@ def test_a_run_started_by_the_form_makes_what_the_form_says(
     assert vendor.state.jobs_paid == paid_before + 1
 
 
-def test_a_task_that_waits_is_shown_as_deferred(pages: AirflowPages, airflow: OneMachine) -> None:
-    airflow.api.start_run("poster", "waits", {"prompt": "A poster [takes: 20]"})
+def test_a_task_that_waits_is_shown_as_deferred(
+    pages: AirflowPages, airflow: OneMachine, vendor: Vendor
+) -> None:
+    airflow.api.start_run("poster", "waits", {"prompt": f"A poster [takes: {LONG}]"})
     pages.open_task("poster", "waits", "poster")
     pages.expect_state("Deferred")
+    vendor.finish_jobs()
     pages.expect_state("Success")
     expect(pages.page.get_by_text("Apiframe accepted job").first).to_be_visible()
