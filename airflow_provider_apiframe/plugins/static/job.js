@@ -2,6 +2,7 @@
 
 import { get, imagePage, region, storedImage, taskPath } from "./airflow.js";
 
+const AT_WORK = new Set(["running", "deferred", "up_for_reschedule"]);
 const MAKING = new Map([
   ["queued", "Queued"],
   ["scheduled", "Scheduled"],
@@ -55,6 +56,11 @@ export class Job {
     return UNMADE.has(state) ? "unmade" : "making";
   }
 
+  /** Whether a task waits for the image just now. */
+  get isAtWork() {
+    return AT_WORK.has(this.ti.state);
+  }
+
   get stateWord() {
     const { state } = this.ti;
     if (state === "success") {
@@ -88,9 +94,7 @@ export class Job {
 
   /** Read how far the job is, where Airflow keeps it. */
   async readProgress() {
-    if (!hasStateStore || !["running", "deferred", "up_for_reschedule"].includes(this.ti.state)) {
-      return;
-    }
+    if (!hasStateStore || !this.isAtWork) return;
     try {
       const { value } = await get(
         `${taskPath(this.ti)}/state-store/apiframe_progress`,
@@ -150,7 +154,9 @@ export class Job {
     const of = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
     const made = of(this.result?.created_at, this.result?.completed_at);
     if (made !== null && made >= 0) return made;
-    if (this.stage === "making") return start ? of(start, new Date().toISOString()) : null;
+    if (this.stage === "making") {
+      return this.isAtWork && start ? of(start, new Date().toISOString()) : null;
+    }
     return of(start, end);
   }
 
