@@ -3,8 +3,7 @@
 import { byId, find, setHidden, setIcon, setText } from "./dom.js";
 import { credits, duration, pixels, shortFacts } from "./format.js";
 
-const EXPIRED =
-  "The vendor's link has expired. Images that a task saves (save_to) stay.";
+const EXPIRED = "The vendor's link has expired. Images that a task saves (save_to) stay.";
 
 /** What a card shows: image n of a job, or the job that has none (yet). */
 export class Item {
@@ -22,8 +21,8 @@ export class Item {
   }
 
   get stage() {
-    if (this.job.stage !== "done" || this.job.images.length >= this.n) return this.job.stage;
-    return this.job.isRead ? "unmade" : "making";
+    const { stage, isAnswered, images } = this.job;
+    return stage === "done" && isAnswered && images.length < this.n ? "unmade" : stage;
   }
 
   get stateWord() {
@@ -71,10 +70,19 @@ export class Card {
     this.open = part(".open");
     this.pick = part(".pick input");
     this.parts = {
-      blank: part(".blank"), blankIcon: part(".blank svg"), why: part(".why"),
-      name: part(".name"), pickName: part(".pick span"), progress: part("progress"), label: part(".label"),
-      prompt: part(".prompt"), facts: part(".facts"), state: part(".state"),
-      stateIcon: part(".state svg"), stateWord: part(".state span"), cost: part(".cost"),
+      blank: part(".blank"),
+      blankIcon: part(".blank svg"),
+      why: part(".why"),
+      name: part(".name"),
+      pickName: part(".pick span"),
+      progress: part("progress"),
+      label: part(".label"),
+      prompt: part(".prompt"),
+      facts: part(".facts"),
+      state: part(".state"),
+      stateIcon: part(".state svg"),
+      stateWord: part(".state span"),
+      cost: part(".cost"),
       time: part(".time"),
     };
     this.image.addEventListener("load", () => this.#loaded());
@@ -125,7 +133,7 @@ export class Card {
       else this.image.removeAttribute("src");
     }
     setHidden(this.image, !address || item.isBroken);
-    setHidden(parts.blank, Boolean(address) && !item.isBroken);
+    setHidden(parts.blank, item.stage === "done" && !item.isBroken);
     setIcon(parts.blankIcon, item.icon);
     if (item.reason || item.stage !== "making") setText(parts.why, item.reason);
   }
