@@ -147,10 +147,15 @@ class ViewerSession:
 
 
 def _decoded(value: Any) -> Any:
-    """Return *value*, or what it is the JSON of: Airflow stores XComs as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
+    """Return *value*, or what it is the JSON of: Airflow stores XComs as JSON text.
+
+    Airflow 3.1 stores what was edited by hand as the JSON of its JSON.
+    """
+    for _ in range(2):
+        if not isinstance(value, str):
+            return value
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value

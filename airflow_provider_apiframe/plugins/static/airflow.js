@@ -14,6 +14,11 @@ export class ApiError extends Error {
     this.status = status;
     this.detail = detail;
   }
+
+  /** Whether asking again by itself is of no use. */
+  get isFinal() {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
+  }
 }
 
 /** Encode a query; "+" too, which run ids have in their times. */
@@ -54,10 +59,13 @@ function startNext() {
     const urgent = waiting.findIndex((each) => each.isUrgent());
     const [next] = waiting.splice(Math.max(0, urgent), 1);
     running += 1;
-    next.work().then(next.resolve, next.reject).finally(() => {
-      running -= 1;
-      startNext();
-    });
+    next
+      .work()
+      .then(next.resolve, next.reject)
+      .finally(() => {
+        running -= 1;
+        startNext();
+      });
   }
 }
 
@@ -99,9 +107,7 @@ export async function getAll(path, parameters, name, onPage) {
   const size = answer[name].length;
   const offsets = [];
   for (let at = size; size && at < answer.total_entries; at += size) offsets.push(at);
-  await Promise.all(
-    offsets.map(async (offset) => onPage((await page(offset)).answer[name])),
-  );
+  await Promise.all(offsets.map(async (offset) => onPage((await page(offset)).answer[name])));
   return date;
 }
 

@@ -3,8 +3,7 @@
 import { byId, find, setHidden, setIcon, setText } from "./dom.js";
 import { credits, duration, pixels, shortFacts } from "./format.js";
 
-const EXPIRED =
-  "The vendor's link has expired. Images that a task saves (save_to) stay.";
+const EXPIRED = "The vendor's link has expired. Images that a task saves (save_to) stay.";
 
 /** What a card shows: image n of a job, or the job that has none (yet). */
 export class Item {
@@ -22,8 +21,8 @@ export class Item {
   }
 
   get stage() {
-    if (this.job.stage !== "done" || this.job.images.length >= this.n) return this.job.stage;
-    return this.job.isRead ? "unmade" : "making";
+    const { stage, isAnswered, images } = this.job;
+    return stage === "done" && isAnswered && images.length < this.n ? "unmade" : stage;
   }
 
   get stateWord() {
@@ -31,7 +30,9 @@ export class Item {
   }
 
   get icon() {
-    return this.isBroken ? "expired" : this.stage;
+    if (this.isBroken) return "expired";
+    const isWaiting = this.job.stage === "making" && !this.job.isAtWork;
+    return isWaiting ? "waiting" : this.stage;
   }
 
   /** Why there is no image. */
@@ -43,6 +44,7 @@ export class Item {
       return job.problem ?? "The job is on its way; another task collects its image.";
     }
     if (job.ti.state === "upstream_failed") return "A task before it failed, so nothing was paid.";
+    if (job.ti.state === "skipped") return "The task was skipped.";
     if (job.ti.state === "up_for_retry" && job.failure) return job.failure.reason;
     return "";
   }
@@ -68,10 +70,19 @@ export class Card {
     this.open = part(".open");
     this.pick = part(".pick input");
     this.parts = {
-      blank: part(".blank"), blankIcon: part(".blank svg"), why: part(".why"),
-      pickName: part(".pick span"), progress: part("progress"), label: part(".label"),
-      prompt: part(".prompt"), facts: part(".facts"), state: part(".state"),
-      stateIcon: part(".state svg"), stateWord: part(".state span"), cost: part(".cost"),
+      blank: part(".blank"),
+      blankIcon: part(".blank svg"),
+      why: part(".why"),
+      name: part(".name"),
+      pickName: part(".pick span"),
+      progress: part("progress"),
+      label: part(".label"),
+      prompt: part(".prompt"),
+      facts: part(".facts"),
+      state: part(".state"),
+      stateIcon: part(".state svg"),
+      stateWord: part(".state span"),
+      cost: part(".cost"),
       time: part(".time"),
     };
     this.image.addEventListener("load", () => this.#loaded());
@@ -84,6 +95,7 @@ export class Card {
     const { job, n, count } = item;
     const name = job.prompt || job.label;
     if (this.element.dataset.stage !== item.stage) this.element.dataset.stage = item.stage;
+    this.element.classList.toggle("at-work", item.icon === "making");
     setText(parts.label, count > 1 ? `${job.label} · ${n} of ${count}` : job.label);
     setText(parts.prompt, name);
     setText(parts.facts, shortFacts(item));
@@ -92,7 +104,7 @@ export class Card {
     setText(parts.cost, job.credits === null || n > 1 ? "" : credits(job.credits));
     setText(parts.time, duration(job.seconds));
     setText(parts.pickName, `Compare: ${name}`);
-    this.open.setAttribute("aria-label", `${name} (${item.stateWord})`);
+    setText(parts.name, `${name} (${item.stateWord})`);
     setHidden(this.pick.parentElement, !item.hasImage);
     this.#updateProgress();
     this.#updateImage();
@@ -100,7 +112,7 @@ export class Card {
 
   #updateProgress() {
     const { item, parts } = this;
-    const isMaking = item.stage === "making" && item.job.ti.state !== "up_for_retry";
+    const isMaking = item.stage === "making" && item.job.isAtWork;
     const percent = item.job.progress?.percent ?? null;
     setHidden(parts.progress, !isMaking);
     if (!isMaking) return;
@@ -121,7 +133,7 @@ export class Card {
       else this.image.removeAttribute("src");
     }
     setHidden(this.image, !address || item.isBroken);
-    setHidden(parts.blank, Boolean(address) && !item.isBroken);
+    setHidden(parts.blank, item.stage === "done" && !item.isBroken);
     setIcon(parts.blankIcon, item.icon);
     if (item.reason || item.stage !== "making") setText(parts.why, item.reason);
   }

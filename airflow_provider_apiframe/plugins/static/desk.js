@@ -5,7 +5,12 @@ import { keyOf, Job } from "./job.js";
 import { Card, Item } from "./card.js";
 import { credits, plural } from "./format.js";
 
-const STAGES = [["done", "Done"], ["making", "Being made"], ["failed", "Failed"], ["unmade", "Not made"]];
+const STAGES = [
+  ["done", "Done"],
+  ["making", "Being made"],
+  ["failed", "Failed"],
+  ["unmade", "Not made"],
+];
 
 export class Desk {
   #jobs = new Map();
@@ -64,10 +69,12 @@ export class Desk {
   async readProgress() {
     const making = [...this.#jobs].filter(([, job]) => job.stage === "making");
     await Promise.all(
-      making.filter(([, job]) => job.isNear).map(async ([key, job]) => {
-        await job.readProgress();
-        this.#draw(key);
-      }),
+      making
+        .filter(([, job]) => job.isNear)
+        .map(async ([key, job]) => {
+          await job.readProgress();
+          this.#draw(key);
+        }),
     );
   }
 
@@ -98,7 +105,9 @@ export class Desk {
 
   /** Put the cards in order; those that are in place already are not touched. */
   #order() {
-    const sorted = [...this.#jobs].sort(([, one], [, other]) => this.source.compare(one.ti, other.ti));
+    const sorted = [...this.#jobs].sort(([, one], [, other]) =>
+      this.source.compare(one.ti, other.ti),
+    );
     let at = this.#list.firstElementChild;
     for (const [key] of sorted) {
       for (const { element } of this.#cards.get(key) ?? []) {
@@ -116,7 +125,7 @@ export class Desk {
 
   /** Jobs that only hand theirs on to a task that collects it need no card of their own. */
   #isHandedOn(job, collected) {
-    return job.stage === "done" && job.isRead && !job.images.length && collected.has(job.jobId);
+    return job.result !== null && !job.images.length && collected.has(job.jobId);
   }
 
   /** Apply the filters and tell the totals. */
@@ -160,8 +169,13 @@ export class Desk {
       setOptions(task, [["", "All tasks"], ...tasks.map((id) => [id, id])]);
     }
     const stages = STAGES.filter(([stage]) => counts[stage] || state.value === stage);
-    const options = [["", "All states"], ...stages.map(([stage, name]) => [stage, `${name} (${counts[stage]})`])];
-    if (options.map(([, label]) => label).join() !== [...state.options].map((o) => o.label).join()) {
+    const options = [
+      ["", "All states"],
+      ...stages.map(([stage, name]) => [stage, `${name} (${counts[stage]})`]),
+    ];
+    if (
+      options.map(([, label]) => label).join() !== [...state.options].map((o) => o.label).join()
+    ) {
       setOptions(state, options);
     }
     setHidden(task, tasks.length < 2);

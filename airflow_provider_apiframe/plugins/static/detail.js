@@ -10,12 +10,22 @@ const COPIED = 1_600; // ms for which a button says so
 const dialog = byId("detail");
 const part = (selector) => find(dialog, selector);
 const parts = {
-  image: part(".stage img"), missing: part(".missing"), state: part(".state"),
-  stateIcon: part(".state svg"), stateWord: part(".state span"), position: part(".position"),
-  prompt: part(".whole-prompt"), reason: part(".reason"), params: part(".params"),
-  download: part("[data-testid=download]"), copyLink: part("[data-testid=copy-link]"),
-  copyPrompt: part("[data-testid=copy-prompt]"), task: part("[data-testid=open-task]"),
-  previous: part(".previous"), next: part(".next"), close: part(".close"),
+  image: part(".stage img"),
+  missing: part(".missing"),
+  state: part(".state"),
+  stateIcon: part(".state svg"),
+  stateWord: part(".state span"),
+  position: part(".position"),
+  prompt: part(".whole-prompt"),
+  reason: part(".reason"),
+  params: part(".params"),
+  download: part("[data-testid=download]"),
+  copyLink: part("[data-testid=copy-link]"),
+  copyPrompt: part("[data-testid=copy-prompt]"),
+  task: part("[data-testid=open-task]"),
+  previous: part(".previous"),
+  next: part(".next"),
+  close: part(".close"),
 };
 
 export class Detail {
@@ -30,7 +40,9 @@ export class Detail {
     parts.next.addEventListener("click", () => this.#step(1));
     parts.close.addEventListener("click", () => dialog.close());
     parts.copyLink.addEventListener("click", () => this.#copy(parts.copyLink, this.#link()));
-    parts.copyPrompt.addEventListener("click", () => this.#copy(parts.copyPrompt, this.#card.item.job.prompt));
+    parts.copyPrompt.addEventListener("click", () =>
+      this.#copy(parts.copyPrompt, this.#card.item.job.prompt),
+    );
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("keydown", (event) => this.#pressed(event));
     dialog.addEventListener("close", () => this.#closed());

@@ -29,8 +29,6 @@ export function element(tag, content = "", properties = {}) {
 /** Replace all options of a select; keep what is chosen if it is still there. */
 export function setOptions(select, options) {
   const chosen = select.value;
-  select.replaceChildren(
-    ...options.map(([value, label]) => element("option", label, { value })),
-  );
+  select.replaceChildren(...options.map(([value, label]) => element("option", label, { value })));
   if (options.some(([value]) => value === chosen)) select.value = chosen;
 }

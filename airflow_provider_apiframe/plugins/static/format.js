@@ -33,8 +33,16 @@ export function allFacts(item, seenSize) {
     ["model", job.model],
     ...Object.entries(job.params).map(([name, value]) => [name.replaceAll("_", " "), shown(value)]),
     ["size", pixels(image.width, image.height) || seenSize],
-    ["file", [image.content_type?.replace("image/", ""), bytes(image.bytes)].filter(Boolean).join(", ")],
-    ["credits", job.credits === null ? "" : `${NUMBER.format(job.credits)}${item.count > 1 ? ` for all ${item.count}` : ""}`],
+    [
+      "file",
+      [image.content_type?.replace("image/", ""), bytes(image.bytes)].filter(Boolean).join(", "),
+    ],
+    [
+      "credits",
+      job.credits === null
+        ? ""
+        : `${NUMBER.format(job.credits)}${item.count > 1 ? ` for all ${item.count}` : ""}`,
+    ],
     ["took", duration(job.seconds)],
     ["made at", moment(job.result?.completed_at ?? job.ti.end_date)],
     ["reused", job.result?.reused ? "yes: an earlier try had paid for it" : ""],
@@ -54,7 +62,9 @@ export function shortFacts(item) {
   const { seed, aspect_ratio: ratio } = job.params;
   return [
     job.model,
-    pixels(image.width, image.height) || item.seenSize || (ratio && ratio !== "custom" ? shown(ratio) : ""),
+    pixels(image.width, image.height) ||
+      item.seenSize ||
+      (ratio && ratio !== "custom" ? shown(ratio) : ""),
     seed === undefined || seed === null ? "" : `seed ${shown(seed)}`,
   ]
     .filter(Boolean)

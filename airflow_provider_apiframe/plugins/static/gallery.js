@@ -66,15 +66,18 @@ class Gallery {
     if (document.hidden || this.#isReading) return;
     this.#isReading = true;
     let pause = POLL;
+    let isOver = false;
     try {
       await this.source.refresh((instances) => this.#take(instances));
       this.#tellIfEmpty();
-      await Promise.all([this.desk.read(), this.desk.readProgress()]);
+      await this.desk.read();
+      await this.desk.readProgress();
       setHidden(byTestId("notice"), true);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#tellTrouble(error);
       pause = POLL_AFTER_ERROR;
+      isOver = error.isFinal;
     } finally {
       this.#isReading = false;
     }
@@ -82,7 +85,8 @@ class Gallery {
     byTestId("cards").setAttribute("aria-busy", "false");
     setHidden(byTestId("older"), !this.source.hasOlder);
     const mayChange = this.source.isUnfinished || this.desk.jobs.some((job) => job.needsReading);
-    if (mayChange && !document.hidden) this.#timer = setTimeout(() => this.#read(), pause);
+    if (mayChange && !isOver && !document.hidden)
+      this.#timer = setTimeout(() => this.#read(), pause);
   }
 
   async #readOlder() {
@@ -142,8 +146,8 @@ class Gallery {
     } else {
       this.#tellEmpty(
         "No Apiframe images here",
-        "None of these tasks makes images with Apiframe. FluxGenerateOperator and " +
-          "ApiframeJobSensor do; what they make is shown here.",
+        "Images show up here that tasks of the Apiframe provider make, FluxGenerateOperator or " +
+          "ApiframeJobSensor for instance.",
       );
     }
   }
@@ -160,7 +164,8 @@ class Gallery {
     setText(find(byTestId("notice"), "p"), words);
     setHidden(byTestId("notice"), false);
     setHidden(byTestId("sign-in"), error.status !== 401);
-    byTestId("sign-in").href = `${BASE}/api/v2/auth/login?next=${encodeURIComponent(location.href)}`;
+    const next = encodeURIComponent(location.href);
+    byTestId("sign-in").href = `${BASE}/api/v2/auth/login?next=${next}`;
   }
 
   #clicked(event) {

@@ -2,6 +2,7 @@
 
 import { get, imagePage, region, storedImage, taskPath } from "./airflow.js";
 
+const AT_WORK = new Set(["running", "deferred", "up_for_reschedule"]);
 const MAKING = new Map([
   ["queued", "Queued"],
   ["scheduled", "Scheduled"],
@@ -16,7 +17,10 @@ const UNMADE = new Map([
   ["upstream_failed", "Not started"],
   ["removed", "Removed"],
 ]);
-const LATE_VALUES = 5; // polls for which a value may come after the state that promises it
+const MAX_READS = 6; // of a value that Airflow fails to give
+
+const NO_RESULT = "Its result is none of this provider's, or is kept by an XCom backend.";
+const NO_XCOM = "Its result was not kept as an XCom (do_xcom_push=False).";
 
 let hasStateStore = true; // Airflow 3.3 and newer
 
@@ -31,7 +35,7 @@ export class Job {
     this.progress = null;
     this.problem = null; // why the result cannot be read
     this.isRead = false;
-    this.triesToRead = 0;
+    this.reads = 0;
     this.update(ti);
   }
 
@@ -42,8 +46,8 @@ export class Job {
     if (life === this.life) return;
     this.life = life;
     this.isRead = false;
-    this.triesToRead = 0;
-    if (ti.state !== "success") this.result = null;
+    this.reads = 0;
+    if (ti.state !== "success") this.result = this.problem = null;
     if (ti.state !== "failed" && ti.state !== "up_for_retry") this.failure = null;
   }
 
@@ -53,6 +57,11 @@ export class Job {
     if (state === "success") return "done";
     if (state === "failed") return "failed";
     return UNMADE.has(state) ? "unmade" : "making";
+  }
+
+  /** Whether a task waits for the image just now. */
+  get isAtWork() {
+    return AT_WORK.has(this.ti.state);
   }
 
   get stateWord() {
@@ -66,8 +75,13 @@ export class Job {
     return MAKING.get(state) ?? UNMADE.get(state) ?? "Not started yet";
   }
 
+  /** Whether it is known what the task has made. */
+  get isAnswered() {
+    return this.result !== null || this.problem !== null;
+  }
+
   get needsReading() {
-    return !this.isRead && this.triesToRead <= LATE_VALUES;
+    return !this.isRead && this.reads < MAX_READS;
   }
 
   /** Read what the state says there may be. */
@@ -79,7 +93,7 @@ export class Job {
       const { value, problem } = await this.#xcom("return_value");
       if (life !== this.life) return;
       this.result = asResult(value);
-      this.problem = problem ?? (this.result ? null : "Its result is none of this provider's, or is kept by an XCom backend.");
+      this.problem = this.result ? null : (problem ?? NO_RESULT);
     } else if (state === "failed" || state === "up_for_retry") {
       const { value } = await this.#xcom("failure");
       if (life === this.life) this.failure = asFailure(value);
@@ -88,9 +102,7 @@ export class Job {
 
   /** Read how far the job is, where Airflow keeps it. */
   async readProgress() {
-    if (!hasStateStore || !["running", "deferred", "up_for_reschedule"].includes(this.ti.state)) {
-      return;
-    }
+    if (!hasStateStore || !this.isAtWork) return;
     try {
       const { value } = await get(
         `${taskPath(this.ti)}/state-store/apiframe_progress`,
@@ -150,7 +162,9 @@ export class Job {
     const of = (from, to) => (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null);
     const made = of(this.result?.created_at, this.result?.completed_at);
     if (made !== null && made >= 0) return made;
-    if (this.stage === "making") return start ? of(start, new Date().toISOString()) : null;
+    if (this.stage === "making") {
+      return this.isAtWork && start ? of(start, new Date().toISOString()) : null;
+    }
     return of(start, end);
   }
 
@@ -183,14 +197,14 @@ export class Job {
   }
 
   async #xcom(key) {
-    this.triesToRead += 1;
+    this.reads += 1;
     const address = `${taskPath(this.ti)}/xcomEntries/${key}`;
     try {
       const { value } = await get(address, this.#address(), () => this.isNear);
       return { value };
     } catch (error) {
       if (error.status === 404) {
-        return { problem: "Its result was not kept as an XCom (do_xcom_push=False)." };
+        return { problem: NO_XCOM };
       }
       this.isRead = false;
       throw error;
@@ -200,11 +214,12 @@ export class Job {
 
 const text = (value) => (typeof value === "string" && value ? value : null);
 
-/** XComs are stored as the JSON of a value. */
+/** XComs are stored as the JSON of a value; Airflow 3.1 stores what was edited as JSON of JSON. */
 function decoded(value) {
-  if (typeof value !== "string") return value;
   try {
-    return JSON.parse(value);
+    for (let times = 0; times < 2 && typeof value === "string"; times += 1)
+      value = JSON.parse(value);
+    return value;
   } catch {
     return null;
   }

@@ -61,13 +61,17 @@ function figure(card, place) {
     referrerPolicy: "no-referrer",
   });
   const fallback = card.image.currentSrc;
-  image.addEventListener("error", () => image.src !== fallback && (image.src = fallback), { once: true });
+  image.addEventListener("error", () => image.src !== fallback && (image.src = fallback), {
+    once: true,
+  });
   const caption = element("figcaption", `${place === 0 ? "Left" : "Right"}: ${job.label}`);
   return element("figure", [image, caption]);
 }
 
 function differences(left, right) {
-  const facts = [left, right].map((item) => new Map([["prompt", item.job.prompt], ...allFacts(item, item.seenSize)]));
+  const facts = [left, right].map(
+    (item) => new Map([["prompt", item.job.prompt], ...allFacts(item, item.seenSize)]),
+  );
   const names = new Set(facts.flatMap((each) => [...each.keys()]));
   return [...names].map((name) => {
     const values = facts.map((each) => each.get(name) ?? "");

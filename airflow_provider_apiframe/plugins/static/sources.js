@@ -48,16 +48,17 @@ export class RunSource {
 
   /** Give `onInstances` what is new or has changed since the last call. */
   async refresh(onInstances) {
-    const run = get(runPath(this.dagId, this.runId));
-    if (this.readAt === null) await this.#readTasks();
+    const path = runPath(this.dagId, this.runId);
+    // First, for it may end while its tasks are read.
+    const [run] = await Promise.all([get(path), this.readAt === null && this.#readTasks()]);
     const changes = this.readAt && { updated_at_gte: new Date(this.readAt).toISOString() };
     const date = await getAll(
-      `${runPath(this.dagId, this.runId)}/taskInstances`,
+      `${path}/taskInstances`,
       { task_id: this.taskId, map_index: this.mapIndex, order_by: "map_index", ...changes },
       "task_instances",
       (instances) => onInstances(instances.filter((ti) => this.#isWanted(ti))),
     );
-    this.isUnfinished = UNFINISHED.has((await run).state);
+    this.isUnfinished = UNFINISHED.has(run.state);
     this.readAt = Number.isNaN(date) ? null : date - OVERLAP;
   }
 

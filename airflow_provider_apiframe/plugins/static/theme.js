@@ -31,7 +31,9 @@ function apply() {
   const outer = airflowDocument();
   if (!outer) return;
   root.style.setProperty("--font", getComputedStyle(outer.body).fontFamily);
-  const colours = [outer.body, outer.documentElement].map((each) => getComputedStyle(each).backgroundColor);
+  const colours = [outer.body, outer.documentElement].map(
+    (each) => getComputedStyle(each).backgroundColor,
+  );
   const page = colours.find((colour) => colour !== "rgba(0, 0, 0, 0)");
   if (page) root.style.setProperty("--page", page);
 }
