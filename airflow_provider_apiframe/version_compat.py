@@ -25,9 +25,11 @@ except ImportError:  # Airflow 2
 
 __all__ = [
     "attached_store",
+    "can_push_from_triggers",
     "has_external_views",
     "has_file_system",
     "mask_secret",
+    "push_from_trigger",
     "push_link",
     "push_multiple_outputs",
     "redacted",
@@ -88,28 +90,42 @@ def redacted(text: str) -> str:
 def push_link(ti: Any, key: str, url: str) -> None:
     """Store an operator link as Airflow 3 does it at the end of a task: in its database.
 
-    Its API server shows the row as it is, and a custom XCom backend may keep but a path there.
+    It shows the row as it is, and a custom XCom backend may keep but a path there.
     """
-    try:
-        from airflow.sdk.bases.xcom import BaseXCom
-        from airflow.sdk.execution_time.xcom import XCom
-    except ImportError:  # Airflow 2, which reads links through the backend
-        ti.xcom_push(key=key, value=url)
-        return
-    if XCom is BaseXCom:
+    base, configured = _xcom_classes()
+    if configured is base:
         ti.xcom_push(key=key, value=url)
     else:
         of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
-        BaseXCom.set(key=key, value=url, map_index=ti.map_index, **of_ti)
+        base.set(key=key, value=url, map_index=ti.map_index, **of_ti)
+
+
+def can_push_from_triggers() -> bool:
+    """Return whether a trigger can push an XCom without blocking its event loop (Airflow 3.3+)."""
+    return hasattr(_xcom_classes()[0], "aset")
+
+
+async def push_from_trigger(ti: Any, key: str, value: Any) -> None:
+    """Push a small XCom of the trigger's task instance, into Airflow's own database."""
+    base, _ = _xcom_classes()
+    of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+    await base.aset(key=key, value=value, map_index=ti.map_index, **of_ti)
 
 
 def stored_link(ti_key: Any, key: str) -> Any:
     """Return what :func:`push_link` stored for a task instance, None where that is nothing."""
+    base, _ = _xcom_classes()
+    return base.get_value(ti_key=ti_key, key=key)
+
+
+def _xcom_classes() -> tuple[Any, Any]:
+    """Return Airflow's own XCom class, and the one that is configured."""
     try:
         from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
     except ImportError:  # Airflow 2
-        from airflow.models.xcom import XCom as BaseXCom  # type: ignore[no-redef]
-    return BaseXCom.get_value(ti_key=ti_key, key=key)
+        from airflow.models.xcom import BaseXCom, XCom  # type: ignore[no-redef]
+    return BaseXCom, XCom
 
 
 def has_external_views() -> bool:
