@@ -9,7 +9,6 @@ from airflow.providers.common.compat.sdk import TaskGroup, task_group
 
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.operators.review_arguments import (
     Default,
     SplitArguments,
@@ -18,6 +17,7 @@ from airflow_provider_apiframe.operators.review_arguments import (
 )
 from airflow_provider_apiframe.operators.review_form import ReviewOperator
 from airflow_provider_apiframe.operators.review_round import (
+    CandidateImageOperator,
     ChosenImageOperator,
     LetteringOperator,
     PlanRoundOperator,
@@ -107,7 +107,7 @@ def review_images(
             **of_plan,
             **split.all,
         )
-        images = FluxGenerateOperator.partial(
+        images = CandidateImageOperator.partial(
             task_id=f"candidates{suffix}",
             model=model,
             map_index_template="Image {{ ti.map_index + 1 }}",
@@ -115,8 +115,8 @@ def review_images(
             **split.all,
         ).expand_kwargs(plan.output)
         shared = {"plan": plan.task_id, "images": images.task_id, "candidates": candidates}
-        # Those of a round that is not made are skipped; one that failed does not stop the others.
-        after = {"trigger_rule": "none_skipped"}
+        # One candidate that failed does not stop the others; a round that is not made is skipped.
+        after = {"trigger_rule": "all_done_min_one_success"}
         read = None
         if lettering:
             read = LetteringOperator(
@@ -141,9 +141,11 @@ def review_images(
             **after,
             **split.form,
         )
-        images >> ([read, form] if read else form)
+        before = [plan, images]  # of which the plan has to succeed
         if read:
-            read >> form
+            before >> read
+            before.append(read)
+        before >> form
         return form.output
 
     with TaskGroup(group_id):

@@ -22,6 +22,7 @@ from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRes
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
+from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
 
@@ -138,6 +139,20 @@ class PlanRoundOperator(BaseOperator):
         else:
             first += (number - 1) * self.candidates
         return list(range(first, first + self.candidates))
+
+
+class CandidateImageOperator(FluxGenerateOperator):
+    """Make one candidate of a review.
+
+    Its prompt and parameters are finished: Airflow would take braces in them for a template, and
+    who edits a prompt in a form could read the run's variables and connections that way.
+    """
+
+    def render_template(self, content: Any, context: Any, *arguments: Any, **named: Any) -> Any:
+        """Render what is a template; see above."""
+        if content is self.prompt or content is self.flux_params:
+            return content
+        return super().render_template(content, context, *arguments, **named)
 
 
 class LetteringOperator(BaseOperator):
