@@ -25,13 +25,14 @@ from airflow_provider_apiframe.exceptions import (
     still_running_hint,
 )
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.polling.report import REPORT_SECONDS, Report
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.triggers.request_share import for_one_triggerer
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
 
-REPORT_SECONDS = 30.0
-"""How often the task's log says how its job is."""
+LOOK_SECONDS = 10.0
+"""How often a trigger looks whether there is something new to say of its job."""
 
 MIN_DEFERRAL_SECONDS = 10.0
 """How long a task stays deferred at least.
@@ -133,14 +134,14 @@ class ApiframeJobTrigger(BaseTrigger):
             job = await self._terminal_job()
         except JobTimeoutError as error:
             message = f"{error} {collect_hint(self.job_id)}"
-            return {"status": "timeout", "message": message}
+            return {"status": "timeout", "job_id": self.job_id, "message": message}
         except Exception as error:
             # A trigger that crashes would leave the task without the job's id.
             self.log.exception("Waiting for job %s broke", self.job_id)
             reason = without_keys(f"{type(error).__name__}: {error}").rstrip(".")
             hint = still_running_hint(self.job_id)
             message = f"Waiting on the triggerer broke: {reason}. {hint}"
-            return {"status": "error", "message": message}
+            return {"status": "error", "job_id": self.job_id, "message": message}
         return {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
 
     async def _terminal_job(self) -> Job:
@@ -150,12 +151,15 @@ class ApiframeJobTrigger(BaseTrigger):
         from airflow_provider_apiframe.polling.watcher import JobWatcher
 
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
+        report = Report(time.monotonic())
         while True:
             settings = await self._settings(wait)
             watcher = JobWatcher.of(for_one_triggerer(settings))
             waiting = asyncio.ensure_future(watcher.wait(wait))
             try:
-                while not (await asyncio.wait([waiting], timeout=REPORT_SECONDS))[0]:
+                while not (await asyncio.wait([waiting], timeout=LOOK_SECONDS))[0]:
+                    if not report.is_due(watcher.latest(wait), time.monotonic()):
+                        continue
                     last_seen = watcher.last_seen(wait)
                     self.log.info("Waiting for job %s: %s", self.job_id, last_seen)
                     if watcher.key_rejected and await self._key_changed(settings):
@@ -206,8 +210,8 @@ class JobWaitError(ApiframeError):
 
     transient = True
 
-    def __init__(self, message: str, *, timed_out: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, timed_out: bool, job_id: str | None = None) -> None:
+        super().__init__(message, job_id=job_id)
         self.timed_out = timed_out
 
 
@@ -222,7 +226,10 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
             return Job.model_validate(event.get("job"))
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    raise JobWaitError(str(message), timed_out=timed_out)
+    job_id = event.get("job_id")
+    raise JobWaitError(
+        str(message), timed_out=timed_out, job_id=job_id if isinstance(job_id, str) else None
+    )
 
 
 def was_reused(event: Mapping[str, Any] | None) -> bool:
