@@ -25,7 +25,11 @@ from airflow_provider_apiframe.delivery.review_form import (
     lettering_text,
 )
 from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRound, Shown
-from airflow_provider_apiframe.operators.review_round import of_candidates, round_of
+from airflow_provider_apiframe.operators.review_round import (
+    REGION_KEY,
+    of_candidates,
+    round_of,
+)
 
 try:
     from airflow.providers.standard.operators.hitl import HITLOperator
@@ -216,11 +220,13 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
         self, context: Context, index: int, result: ImageJobResult
     ) -> tuple[ImageLink, ...]:
         ti = context["ti"]
+        region = ti.xcom_pull(task_ids=self.images, key=REGION_KEY, map_indexes=index)
         coordinates = {
             "dag_id": ti.dag_id,
             "run_id": ti.run_id,
             "task_id": self.images,
             "map_index": index,
+            **(region or {}),
         }
         base_url = conf.get("api", "base_url", fallback=None)
         return image_links(result, base_url=base_url, coordinates=coordinates)

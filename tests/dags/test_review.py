@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 pytest.importorskip(
     "airflow.providers.standard.operators.hitl", reason="Airflow 3.1 and newer have forms"
 )
 
+from airflow.providers.common.compat.sdk import task_group
 from reviewer import Reviewer
 
-DAG = """
-    from datetime import timedelta
+IS_LOOP = hasattr(task_group(group_id="a_group")(lambda: None), "loop")
 
+HAS_PARKING = hasattr(importlib.import_module("airflow.providers.standard.operators.hitl"), "TaskAwaitingInput")
+
+DAG = """
     from airflow.providers.common.compat.sdk import DAG, task
     from airflow_provider_apiframe.operators.review import review_images
 
@@ -27,6 +32,9 @@ DAG = """
 
 @pytest.fixture
 def review(connected, run_dag):
+    if not HAS_PARKING:
+        pytest.skip("dag.test() of Airflow 3.1 and 3.2 cannot run forms")
+
     def review(arguments, *answers):
         with Reviewer(answers) as reviewer:
             run = run_dag("reviewed", DAG.format(arguments=arguments))
@@ -35,8 +43,13 @@ def review(connected, run_dag):
     return review
 
 
-def states(run, task):
-    return {state for state in run.states(task)}
+def states(run, task, number=None):
+    """The states of a task's instances, of a round where there is a number."""
+    if number is None:
+        return {*run.states(f"review_images.{task}" if task != "publish" else task)}
+    if IS_LOOP:
+        return {*run.states(f"review_images.rounds.{task}")}
+    return {*run.states(f"review_images.{task}_{number}")}
 
 
 def test_the_image_that_a_person_chose_is_the_one_that_goes_on(connected, review):
@@ -74,10 +87,11 @@ def test_a_rejected_round_is_made_anew_with_the_edited_prompt(connected, review)
     assert chosen["credits_of_review"] == 48
 
 
+@pytest.mark.skipif(IS_LOOP, reason="a loop of Airflow 3.4 has no round that it does not need")
 def test_rounds_that_are_not_needed_are_skipped(connected, review):
     run, _ = review('1, prompt="a mug", rounds=2, lettering=True', ("Image 1", {}))
-    for task in ("plan_2", "candidates_2", "lettering_2", "review_2"):
-        assert states(run, f"review_images.{task}") == {"skipped"}
+    for task in ("plan", "candidates", "lettering", "review"):
+        assert states(run, task, 2) == {"skipped"}
     assert states(run, "publish") == {"success"}
     assert connected.state.jobs_paid == 1
 
@@ -87,7 +101,7 @@ def test_without_a_choice_nothing_is_published(connected, review, without_choice
     run, _ = review(
         f'1, prompt="a mug", without_choice="{without_choice}"', ("None of these", {})
     )
-    assert states(run, "review_images.chosen") == {state}
+    assert states(run, "chosen") == {state}
     assert states(run, "publish") == {"skipped" if state == "skipped" else "upstream_failed"}
     assert connected.state.jobs_paid == 1
 
@@ -103,7 +117,7 @@ def test_the_form_offers_no_round_that_the_credits_do_not_cover(connected, revie
 
 def test_a_first_round_beyond_the_credits_is_refused_before_anything_is_paid(connected, review):
     run, _ = review('4, prompt="a mug", max_credits=12')
-    assert states(run, "review_images.plan_1") == {"failed"}
+    assert states(run, "plan", 1) == {"failed"}
     assert connected.state.jobs_created == 0
 
 
@@ -111,7 +125,7 @@ def test_a_form_shows_the_images_that_were_made(connected, review):
     connected.configure(fail_rate=0.0)
     connected.faults.next("generate", status=400, body={"error": "Refused"})
     run, reviewer = review('2, prompt="a mug"', ("Image 2", {}))
-    assert sorted(run.states("review_images.candidates_1")) == ["failed", "success"]
+    assert states(run, "candidates", 1) == {"failed", "success"}
     (form,) = reviewer.forms
     assert form["options"] == ["Image 2", "New images", "None of these"]
     assert "### Image 1\n\nNot made:" in form["body"]
@@ -120,5 +134,5 @@ def test_a_form_shows_the_images_that_were_made(connected, review):
 
 def test_a_round_without_any_image_fails_with_a_reason(connected, review):
     run, _ = review('2, prompt="a mug [fail: NSFW content]"')
-    assert states(run, "review_images.review_1") == {"failed"}
-    assert states(run, "review_images.chosen") == {"upstream_failed"}
+    assert states(run, "review", 1) == {"failed"}
+    assert states(run, "chosen") == {"upstream_failed"}

@@ -68,7 +68,7 @@ class Reviewer:
         answer = self._answers.pop(0)
         option, typed = answer(form) if callable(answer) else answer
         ti = form["task_instance"]
-        place = {name: ti[name] for name in ("region_id", "region_index") if ti.get(name)}
+        place = {name: ti[name] for name in ("region_id", "region_index") if name in ti}
         response = client.patch(
             f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/"
             f"{ti['task_id']}/{ti['map_index']}/hitlDetails",
