@@ -16,6 +16,7 @@ from airflow_provider_apiframe.api.params.references import is_url
 from airflow_provider_apiframe.delivery.lettering import Reading
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.review_result import ReviewRound
+from airflow_provider_apiframe.hooks.public_urls import public_url
 
 IMAGE_ROUTE = "/apiframe/image"
 MAX_PROMPT_LINE = 90
@@ -110,16 +111,18 @@ def image_links(
 ) -> tuple[ImageLink, ...]:
     """Return where a browser finds the images of a result.
 
-    A saved image comes from the gallery's route on Airflow's API server, which asks for the
-    viewer's permission; any other by the vendor's link.
+    A saved image has a public address, or it comes from the gallery's route on Airflow's API
+    server, which asks for the viewer's permission; any other comes by the vendor's link.
 
     :param base_url: of the API server, None where it is not known: then the vendor's links.
     :param coordinates: what names the task instance in the route's query.
     """
     links: list[ImageLink] = []
     for number, image in enumerate(result["images"], 1):
-        if image["uri"] and base_url:
-            query = urlencode({**coordinates, "n": number})
+        if image["uri"] and (public := public_url(image["uri"])):
+            links.append(ImageLink(public, public))
+        elif image["uri"] and base_url:
+            query = urlencode({**coordinates, "n": number}, quote_via=quote)
             route = f"{base_url.rstrip('/')}{IMAGE_ROUTE}?{query}"
             links.append(ImageLink(f"{route}&size=thumbnail", route))
         elif is_url(image["url"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,6 @@ from airflow.providers.common.compat.sdk import TaskGroup, task_group
 
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.operators.review_arguments import (
     Default,
     SplitArguments,
@@ -18,6 +18,7 @@ from airflow_provider_apiframe.operators.review_arguments import (
 )
 from airflow_provider_apiframe.operators.review_form import ReviewOperator
 from airflow_provider_apiframe.operators.review_round import (
+    CandidateImageOperator,
     ChosenImageOperator,
     LetteringOperator,
     PlanRoundOperator,
@@ -107,7 +108,7 @@ def review_images(
             **of_plan,
             **split.all,
         )
-        images = FluxGenerateOperator.partial(
+        images = CandidateImageOperator.partial(
             task_id=f"candidates{suffix}",
             model=model,
             map_index_template="Image {{ ti.map_index + 1 }}",
@@ -115,8 +116,8 @@ def review_images(
             **split.all,
         ).expand_kwargs(plan.output)
         shared = {"plan": plan.task_id, "images": images.task_id, "candidates": candidates}
-        # Those of a round that is not made are skipped; one that failed does not stop the others.
-        after = {"trigger_rule": "none_skipped"}
+        # One candidate that failed does not stop the others; a round that is not made is skipped.
+        after = {"trigger_rule": "all_done_min_one_success"}
         read = None
         if lettering:
             read = LetteringOperator(
@@ -141,9 +142,11 @@ def review_images(
             **after,
             **split.form,
         )
-        images >> ([read, form] if read else form)
+        before = [plan, images]  # of which the plan has to succeed
         if read:
-            read >> form
+            before >> read
+            before.append(read)
+        before >> form
         return form.output
 
     with TaskGroup(group_id):
@@ -159,9 +162,23 @@ def review_images(
         ).output
 
 
-def _rounds(make_round: Any, rounds: int) -> list[Any]:
-    decisions: list[Any] = []
+def _rounds(make_round: Callable[..., Any], rounds: int) -> Any:
+    """Return the decisions of all rounds: a loop of Airflow's own where it has them (3.4+), else a
+    row of rounds, of which those that are not needed are skipped."""
+    outputs: list[Any] = []
+
+    def one_round() -> None:
+        outputs.append(make_round(in_loop=True))
+
+    body: Any = task_group(group_id="rounds")(one_round)
+    if rounds > 1 and hasattr(body, "loop"):
+        body.loop(max_iterations=rounds, until=decided)
+        return outputs[0]
     for number in range(1, rounds + 1):
-        previous = decisions[-1] if decisions else None
-        decisions.append(make_round(previous, suffix=f"_{number}"))
-    return decisions
+        outputs.append(make_round(outputs[-1] if outputs else None, suffix=f"_{number}"))
+    return outputs
+
+
+def decided(*, loop: Any) -> bool:
+    """The rounds end when no new images are asked for."""
+    return not loop.result["again"]

@@ -19,12 +19,17 @@ from airflow_provider_apiframe.delivery.lettering import Reading
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.review_form import (
     Candidate,
+    ImageLink,
     form_text,
     image_links,
     lettering_text,
 )
 from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRound, Shown
-from airflow_provider_apiframe.operators.review_round import of_candidates, round_of
+from airflow_provider_apiframe.operators.review_round import (
+    REGION_KEY,
+    of_candidates,
+    round_of,
+)
 
 try:
     from airflow.providers.standard.operators.hitl import HITLOperator
@@ -161,8 +166,8 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
         results = of_candidates(context, self.images, self.candidates)
         if not any(results):
             reasons = "; ".join(
-                f"image {number}: {reason}"
-                for number, reason in enumerate(self._failures(context), 1)
+                f"image {index + 1}: {self._failure(context, index)}"
+                for index in range(self.candidates)
             )
             raise AirflowFailException(
                 f"Round {planned['number']}: none of the {self.candidates} images was made: "
@@ -200,37 +205,36 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
         if self.lettering:
             readings = context["ti"].xcom_pull(task_ids=self.lettering) or []
         readings += [None] * (self.candidates - len(readings))
-        base_url = conf.get("api", "base_url", fallback=None)
         made: list[Candidate] = []
-        for index, (result, reading, reason) in enumerate(
-            zip(shown["results"], readings, self._failures(context), strict=True)
-        ):
+        for index, (result, reading) in enumerate(zip(shown["results"], readings, strict=True)):
             seed = shown["round"]["seeds"][index]
             if result is None:
-                made.append(Candidate((), None, seed, failure=reason))
-                continue
-            ti = context["ti"]
-            links = image_links(
-                result,
-                base_url=base_url,
-                coordinates={
-                    "dag_id": ti.dag_id,
-                    "run_id": ti.run_id,
-                    "task_id": self.images,
-                    "map_index": index,
-                },
-            )
-            lettering = lettering_text(reading) if reading else None
-            made.append(Candidate(links, result["credit_cost"], seed, lettering))
+                made.append(Candidate((), None, seed, failure=self._failure(context, index)))
+            else:
+                links = self._links(context, index, result)
+                words = lettering_text(reading) if reading else None
+                made.append(Candidate(links, result["credit_cost"], seed, words))
         return made
 
-    def _failures(self, context: Context) -> list[str]:
-        """Return why each candidate failed, for those that did."""
-        pushed = of_candidates(context, self.images, self.candidates, key="failure")
-        return [
-            str(failure["reason"]) if failure else f"see the log of {self.images}, map index {index}"
-            for index, failure in enumerate(pushed)
-        ]
+    def _links(
+        self, context: Context, index: int, result: ImageJobResult
+    ) -> tuple[ImageLink, ...]:
+        ti = context["ti"]
+        region = ti.xcom_pull(task_ids=self.images, key=REGION_KEY, map_indexes=index)
+        coordinates = {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": self.images,
+            "map_index": index,
+            **(region or {}),
+        }
+        base_url = conf.get("api", "base_url", fallback=None)
+        return image_links(result, base_url=base_url, coordinates=coordinates)
+
+    def _failure(self, context: Context, index: int) -> str:
+        """Return why a candidate has no image."""
+        pushed = context["ti"].xcom_pull(task_ids=self.images, key="failure", map_indexes=index)
+        return pushed["reason"] if pushed else f"see the log of {self.images}, map index {index}"
 
 
 def _option(number: int) -> str:

@@ -22,14 +22,18 @@ from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRes
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
+from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
-from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, region_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 ROUND_KEY = "round"
 """Under this XCom key a ``ReviewRound`` lies."""
+
+REGION_KEY = "region"
+"""Under this XCom key a candidate in a loop of Airflow 3.4 keeps what its REST API calls it."""
 
 _SEEDS = 2**31 - 1000  # what a 32-bit number holds, with room for the candidates after the first
 
@@ -138,6 +142,28 @@ class PlanRoundOperator(BaseOperator):
         else:
             first += (number - 1) * self.candidates
         return list(range(first, first + self.candidates))
+
+
+class CandidateImageOperator(FluxGenerateOperator):
+    """Make one candidate of a review.
+
+    Its prompt and parameters are finished: Airflow would take braces in them for a template, and
+    who edits a prompt in a form could read the run's variables and connections that way.
+    """
+
+    def execute(self, context: Context) -> ImageJobResult:
+        """Say where this is among the rounds, if they are a loop, and make the image."""
+        ti: Any = context["ti"]
+        region = region_of(ti)
+        if region:
+            ti.xcom_push(key=REGION_KEY, value={"region_id": region, "region_index": ti.region_index})
+        return super().execute(context)
+
+    def render_template(self, content: Any, context: Any, *arguments: Any, **named: Any) -> Any:
+        """Render what is a template; see above."""
+        if content is self.prompt or content is self.flux_params:
+            return content
+        return super().render_template(content, context, *arguments, **named)
 
 
 class LetteringOperator(BaseOperator):
