@@ -52,6 +52,9 @@ class AirflowApi:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._request("POST", path, json=body)
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._request("PATCH", path, json=body)
+
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(self._patience),
@@ -104,11 +107,8 @@ class AirflowApi:
         return bool(self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"] in ("success", "failed"))
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        self._request(
-            "PATCH",
-            f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}",
-            json={"new_state": "failed"},
-        )
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.patch(path, {"new_state": "failed"})
 
     def xcom(self, ti: dict[str, Any], key: str = "return_value") -> Any:
         run = f"/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}"

@@ -45,3 +45,9 @@ with DAG("approval", schedule=None, params={"prompt": "A poster"}):
         return f"image {image} of {prompt}"
 
     publish(chosen["prompt"], chosen["image"])
+
+# Its tasks never run: a test says what they made.
+with DAG("many", schedule=None):
+    FluxGenerateOperator.partial(task_id="images", pool="closed").expand(
+        prompt=[f"Poster number {number}" for number in range(500)]
+    )
