@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_api import AirflowApi
 from playwright.sync_api import Locator, Page, expect
 from waiting import wait_until
 
-LogIn = Callable[[str], Page]
-"""Returns a page of the user with a name."""
+
+class LogIn(Protocol):
+    """Returns a page of a user, by name, on an Airflow at an address."""
+
+    def __call__(self, user: str, address: str = "") -> Page: ...
 
 
 class AirflowPages:
@@ -27,7 +29,7 @@ class AirflowPages:
 
     def open_connection_form(self, connection_id: str) -> Locator:
         """Open the form of a new connection to Apiframe."""
-        self.page.goto("/connections")
+        self.page.goto("./connections")
         self.page.get_by_role("button", name="Add Connection").click()
         form = self.page.get_by_role("dialog")
         form.get_by_label("Connection ID").fill(connection_id)
@@ -52,7 +54,7 @@ class AirflowPages:
 
     def open_trigger_form(self, dag_id: str) -> Locator:
         """Open the form that starts a run."""
-        self.page.goto(f"/dags/{dag_id}")
+        self.page.goto(f"./dags/{dag_id}")
         self.page.get_by_role("button", name="Trigger Dag").click()
         form = self.page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {dag_id}")
         expect(form).to_be_visible()
@@ -60,7 +62,7 @@ class AirflowPages:
 
     def open_task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
         """Open the page of a task instance."""
-        path = f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
+        path = f"./dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
         self.page.goto(path if map_index < 0 else f"{path}/mapped/{map_index}")
 
     def open_links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:

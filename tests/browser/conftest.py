@@ -59,18 +59,19 @@ def vendor(airflow: OneMachine) -> Iterator[Vendor]:
 def log_in(
     browser: Browser, airflow: OneMachine, vendor: Vendor, request: pytest.FixtureRequest
 ) -> Iterator[LogIn]:
-    """Call it with a user's name for a page of that user."""
+    """Call it for a page of a user."""
     contexts: list[BrowserContext] = []
 
-    def log_in(user: str) -> Page:
+    def log_in(user: str, address: str = "") -> Page:
+        address = address or airflow.url
         context = browser.new_context(
-            base_url=airflow.url, viewport={"width": 1280, "height": 900}, locale="en-US"
+            base_url=f"{address}/", viewport={"width": 1280, "height": 900}, locale="en-US"
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         context.tracing.start(snapshots=True, screenshots=True)
         token = airflow.api.token(user)
-        context.add_cookies([{"name": "_token", "value": token, "url": airflow.url}])
+        context.add_cookies([{"name": "_token", "value": token, "url": address}])
         return context.new_page()
 
     yield log_in

@@ -25,7 +25,7 @@ class GalleryPage:
 
     def open(self, dag_id: str, run_id: str, task_id: str = "", map_index: int = -1) -> None:
         """Open the page of a run or a task instance, and click on the tab."""
-        path = f"/dags/{dag_id}/runs/{run_id}"
+        path = f"./dags/{dag_id}/runs/{run_id}"
         if task_id:
             path += f"/tasks/{task_id}"
         if map_index >= 0:

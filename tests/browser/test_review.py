@@ -5,9 +5,8 @@ from __future__ import annotations
 from airflow_pages import AirflowPages, expect_loaded
 from one_machine import OneMachine
 from playwright.sync_api import Locator, expect
+from vendor import Vendor
 from waiting import wait_until
-
-from airflow_provider_apiframe.sandbox.server import Sandbox
 
 DAG_ID = "approval"
 MARKUP = "A poster <script>document.title = 'owned'</script> ![x](http://127.0.0.1:1/x) `sale`"
@@ -43,7 +42,7 @@ class Review:
         self.pages.page.get_by_role("button", name=option, exact=True).click()
 
     def state(self, task_id: str) -> str | None:
-        return self._task(task_id)["state"]
+        return self._task(task_id).get("state")
 
     def published(self) -> str:
         """Wait for the end, and return what the last task says."""
@@ -53,14 +52,13 @@ class Review:
         return str(self.airflow.api.xcom(self._task("publish")))
 
     def _task(self, task_id: str) -> dict[str, str]:
-        (found,) = (ti for ti in self.airflow.api.tasks(self.run_id) if ti["task_id"] == task_id)
-        return found
+        tasks = self.airflow.api.tasks(self.run_id)
+        return next((ti for ti in tasks if ti["task_id"] == task_id), {})
 
 
 def test_the_image_that_is_picked_is_published(
-    pages: AirflowPages, airflow: OneMachine, vendor: Sandbox
+    pages: AirflowPages, airflow: OneMachine, vendor: Vendor
 ) -> None:
-    paid_before = vendor.state.jobs_paid
     review = Review(pages, airflow, "picked", MARKUP)
     review.open_form(1)
     expect(pages.page.get_by_text(MARKUP).first).to_be_visible()
@@ -69,13 +67,12 @@ def test_the_image_that_is_picked_is_published(
     review.choose("Image 2")
     assert review.published() == f"image 2 of {MARKUP}"
     assert review.state("review_images.plan_2") == "skipped"
-    assert vendor.state.jobs_paid == paid_before + 2
+    assert vendor.paid_jobs(MARKUP) == 2
 
 
 def test_other_images_are_made_by_an_edited_prompt(
-    pages: AirflowPages, airflow: OneMachine, vendor: Sandbox
+    pages: AirflowPages, airflow: OneMachine, vendor: Vendor
 ) -> None:
-    paid_before = vendor.state.jobs_paid
     review = Review(pages, airflow, "edited", "A red bicycle")
     first = review.open_form(1).first.get_attribute("src")
     pages.page.locator("[name=element_new_prompt]").fill("A blue bicycle")
@@ -85,4 +82,4 @@ def test_other_images_are_made_by_an_edited_prompt(
     expect(pages.page.get_by_text("A blue bicycle").first).to_be_visible()
     review.choose("Image 1")
     assert review.published() == "image 1 of A blue bicycle"
-    assert vendor.state.jobs_paid == paid_before + 4
+    assert vendor.paid_jobs("A red bicycle") == vendor.paid_jobs("A blue bicycle") == 2

@@ -11,13 +11,12 @@ from vendor import LONG, Vendor
 def test_a_run_started_by_the_form_makes_what_the_form_says(
     pages: AirflowPages, airflow: OneMachine, vendor: Vendor
 ) -> None:
-    paid_before = vendor.state.jobs_paid
     run_id = pages.trigger("example_flux_poster", headline="WINTER SALE")
     pages.page.goto(f"/dags/example_flux_poster/runs/{run_id}")
     pages.expect_state("Success")
     poster = airflow.api.get(f"/dags/example_flux_poster/dagRuns/{run_id}/taskInstances/poster")
     assert '"WINTER SALE"' in airflow.api.xcom(poster)["prompt"]
-    assert vendor.state.jobs_paid == paid_before + 1
+    assert vendor.paid_jobs("WINTER SALE") == 1
 
 
 def test_a_task_that_waits_is_shown_as_deferred(

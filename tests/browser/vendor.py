@@ -20,3 +20,8 @@ class Vendor(Sandbox):
     def finish_jobs(self) -> None:
         """Let those that take up to `LONG` seconds be finished now."""
         self._ahead += LONG
+
+    def paid_jobs(self, prompt: str) -> int:
+        """Return how many jobs whose prompt has this text were paid for."""
+        jobs = [job for job in self.state.jobs if prompt in job.input["prompt"]]
+        return sum(not job.refunded for job in jobs)
