@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from io import BytesIO
@@ -17,7 +18,11 @@ from image_files import SAMPLES
 from PIL import Image
 
 from airflow_provider_apiframe.plugins import routes
-from airflow_provider_apiframe.plugins.recorded_image import MAX_VALUE_BYTES
+from airflow_provider_apiframe.plugins.recorded_image import (
+    MAX_VALUE_BYTES,
+    TaskInstanceAddress,
+    ViewerSession,
+)
 from airflow_provider_apiframe.plugins.routes import STATIC
 
 pytestmark = pytest.mark.skipif(
@@ -30,7 +35,7 @@ DAG = """
 
     with DAG("gallery", schedule=None):
         FluxGenerateOperator.partial(
-            task_id="posters", poll_interval=0.05, save_to="{folder}/",
+            task_id="posters", poll_interval=0.05, save_to="{folder}/", save_conn_id="a_storage",
             flux_params={{"width": 1024, "height": 512, "output_format": "png"}},
         ).expand(prompt=["a mug", "a cap"])
         FluxGenerateOperator(task_id="teaser", prompt="a teaser", poll_interval=0.05)
@@ -310,6 +315,14 @@ def test_a_path_in_the_request_leads_nowhere(airflow, stored):
     for query in (f"&uri=file://{stored}", f"&path={stored}", f"&n=1&file={stored}"):
         assert airflow.image(query, task_id="nothing").status_code == 404
     assert airflow.client().get(f"/apiframe/image/..%2f..%2f{stored}").status_code == 404
+
+
+@pytest.mark.parametrize(("task_id", "conn_id"), [("posters", "a_storage"), ("teaser", None)])
+def test_the_image_is_read_by_the_connection_that_saved_it(airflow, task_id, conn_id):
+    session = ViewerSession(airflow.app, airflow.client().headers)
+    map_index = 1 if task_id == "posters" else -1
+    task = TaskInstanceAddress("gallery", airflow.run.run_id, task_id, map_index)
+    assert asyncio.run(session.storage_connection(task, "file")) == conn_id
 
 
 def test_an_image_with_a_public_address_is_left_to_it(airflow, monkeypatch):

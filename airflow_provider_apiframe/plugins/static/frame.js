@@ -19,6 +19,16 @@ function follow(event) {
   copy.remove();
 }
 
+const LOW = 320; // px; 150 is what browsers give a frame without a height, and Airflow 3.4 on assets
+
+/** Let a frame that is too low to show an image reach down to the end of the window. */
+export function growLowFrame() {
+  const frame = airflowDocument() && window.frameElement;
+  if (!frame || innerHeight >= LOW) return;
+  const top = Math.max(0, frame.getBoundingClientRect().top);
+  frame.style.minHeight = `max(${LOW}px, calc(100vh - ${Math.round(top) + 24}px))`;
+}
+
 export function followLinksOutside() {
   document.addEventListener("click", follow);
   document.addEventListener("auxclick", follow);

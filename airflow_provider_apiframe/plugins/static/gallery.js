@@ -6,7 +6,7 @@ import { byId, find, setHidden, setText } from "./dom.js";
 import { Desk, totalsText } from "./desk.js";
 import { Detail } from "./detail.js";
 import { Picks } from "./picks.js";
-import { followLinksOutside } from "./frame.js";
+import { followLinksOutside, growLowFrame } from "./frame.js";
 import { AssetSource, RunSource } from "./sources.js";
 
 const POLL = 3_000; // ms
@@ -201,6 +201,7 @@ class Gallery {
 }
 
 followLinksOutside();
+growLowFrame();
 const wanted = ownQuery();
 const source = wanted.asset_id ? new AssetSource(wanted) : new RunSource(wanted);
 new Gallery(source, Number(wanted.n) || 0).start();

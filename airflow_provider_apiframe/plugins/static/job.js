@@ -188,8 +188,8 @@ export class Job {
 
   /** A link to image n that others can open. */
   link(n) {
-    const image = this.images[n - 1];
-    return image && !image.uri && image.url ? image.url : imagePage(this.ti, n);
+    const address = this.addresses(n)[0] ?? "";
+    return /^https?:/i.test(address) ? address : imagePage(this.ti, n);
   }
 
   #address() {
