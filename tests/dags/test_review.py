@@ -13,7 +13,9 @@ from reviewer import Reviewer
 
 IS_LOOP = hasattr(task_group(group_id="a_group")(lambda: None), "loop")
 
-HAS_PARKING = hasattr(importlib.import_module("airflow.providers.standard.operators.hitl"), "TaskAwaitingInput")
+HAS_PARKING = hasattr(
+    importlib.import_module("airflow.providers.standard.operators.hitl"), "TaskAwaitingInput"
+)
 
 DAG = """
     from airflow.providers.common.compat.sdk import DAG, task
@@ -98,9 +100,7 @@ def test_rounds_that_are_not_needed_are_skipped(connected, review):
 
 @pytest.mark.parametrize(("without_choice", "state"), [("skip", "skipped"), ("fail", "failed")])
 def test_without_a_choice_nothing_is_published(connected, review, without_choice, state):
-    run, _ = review(
-        f'1, prompt="a mug", without_choice="{without_choice}"', ("None of these", {})
-    )
+    run, _ = review(f'1, prompt="a mug", without_choice="{without_choice}"', ("None of these", {}))
     assert states(run, "chosen") == {state}
     assert states(run, "publish") == {"skipped" if state == "skipped" else "upstream_failed"}
     assert connected.state.jobs_paid == 1
@@ -108,7 +108,7 @@ def test_without_a_choice_nothing_is_published(connected, review, without_choice
 
 def test_the_form_offers_no_round_that_the_credits_do_not_cover(connected, review):
     # Two more would cost 24.
-    run, reviewer = review('2, prompt="a mug", max_credits=40', ("None of these", {}))
+    _, reviewer = review('2, prompt="a mug", max_credits=40', ("None of these", {}))
     (form,) = reviewer.forms
     assert form["options"] == ["Image 1", "Image 2", "None of these"]
     assert "24 credits spent of at most 40" in form["body"]
