@@ -52,11 +52,11 @@ _LOOK_ALIKES = str.maketrans("015826i", "olsbzgl")
 
 _QUOTED = re.compile(
     r'"([^"\n]+)"'
-    r"|“([^”\n]+)”"
-    r"|„([^“”\n]+)[“”]"
+    r"|\u201c([^\u201d\n]+)\u201d"  # “...”
+    r"|\u201e([^\u201c\u201d\n]+)[\u201c\u201d]"  # „...“
     r"|«([^»\n]+)»"
-    # An apostrophe inside a word neither opens nor closes.
-    r"|(?<!\w)['‘](?=\S)((?:[^'’\n]|['’](?=\w))+)['’](?!\w)"
+    # '...': an apostrophe inside a word neither opens nor closes.
+    r"|(?<!\w)['\u2018](?=\S)((?:[^'\u2019\n]|['\u2019](?=\w))+)['\u2019](?!\w)"
 )
 
 

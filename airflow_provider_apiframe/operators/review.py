@@ -115,23 +115,28 @@ def review_images(
             **split.candidates,
             **split.all,
         ).expand_kwargs(plan.output)
-        shared = {"plan": plan.task_id, "images": images.task_id, "candidates": candidates}
-        # One candidate that failed does not stop the others; a round that is not made is skipped.
-        after = {"trigger_rule": "all_done_min_one_success"}
-        read = None
+        shared: dict[str, Any] = {
+            "plan": plan.task_id,
+            "images": images.task_id,
+            "candidates": candidates,
+            # A failed candidate stops nothing; of a round that is not made all is skipped.
+            "trigger_rule": "all_done_min_one_success",
+        }
+        before: list[Any] = [plan, images]  # of which the plan has to succeed
         if lettering:
             read = LetteringOperator(
                 task_id=f"lettering{suffix}",
                 conn_id=conn_id,
                 save_conn_id=arguments.get("save_conn_id"),
                 **shared,
-                **after,
                 **split.all,
             )
+            before >> read
+            before.append(read)
         form = ReviewOperator(
             task_id=f"review{suffix}",
             subject=subject or "Choose an image",
-            lettering=read and read.task_id,
+            lettering=read.task_id if lettering else None,
             rounds=rounds,
             max_credits=max_credits,
             default=default,
@@ -139,13 +144,8 @@ def review_images(
             assigned_users=assigned_users,
             notifiers=notifiers,
             **shared,
-            **after,
             **split.form,
         )
-        before = [plan, images]  # of which the plan has to succeed
-        if read:
-            before >> read
-            before.append(read)
         before >> form
         return form.output
 

@@ -24,7 +24,14 @@ WithoutChoice = Literal["skip", "fail"]
 _FLAG: dict[str, Any] = {"noun": "True or False"}
 _OF_THE_PLAN = ("prompt", "model", "flux_params")
 # What the tasks of a review decide between themselves.
-_NOT_TAKEN = ("task_id", "trigger_rule", "wait_for_completion", "multiple_outputs", "params")
+_NOT_TAKEN = (
+    "map_index_template",
+    "multiple_outputs",
+    "params",
+    "task_id",
+    "trigger_rule",
+    "wait_for_completion",
+)
 
 
 class ReviewSettings(Arguments):

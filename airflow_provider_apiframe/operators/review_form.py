@@ -53,7 +53,7 @@ SHOWN_KEY = "shown"
 _HAS_RESPONSE_TIMEOUT = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
 
 
-class ReviewOperator(HITLOperator):  # type: ignore[misc]
+class ReviewOperator(HITLOperator):
     """Show the candidates of a round and wait for a person's answer.
 
     Pays nothing. What is chosen is what was shown: a candidate that was made anew since then takes
@@ -127,7 +127,7 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
         )
         return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Decision:  # type: ignore[override]
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Decision:
         """Return what the answer, or the end of the time, decides."""
         shown = cast(Shown, context["ti"].xcom_pull(task_ids=self.task_id, key=SHOWN_KEY))
         decision = Decision(
@@ -155,8 +155,8 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
         elif option in (AGAIN, NOTHING):
             decision["reason"] = f"{decision['chosen_by']} chose none of the images"
         else:
-            decision["image"] = self.options.index(option) + 1
-            decision["result"] = shown["results"][decision["image"] - 1]
+            index = self.options.index(option)
+            decision["image"], decision["result"] = index + 1, shown["results"][index]
         return decision
 
     def _what_to_show(self, context: Context) -> Shown:
@@ -216,9 +216,7 @@ class ReviewOperator(HITLOperator):  # type: ignore[misc]
                 made.append(Candidate(links, result["credit_cost"], seed, words))
         return made
 
-    def _links(
-        self, context: Context, index: int, result: ImageJobResult
-    ) -> tuple[ImageLink, ...]:
+    def _links(self, context: Context, index: int, result: ImageJobResult) -> tuple[ImageLink, ...]:
         ti = context["ti"]
         region = ti.xcom_pull(task_ids=self.images, key=REGION_KEY, map_indexes=index)
         coordinates = {

@@ -156,7 +156,9 @@ class CandidateImageOperator(FluxGenerateOperator):
         ti: Any = context["ti"]
         region = region_of(ti)
         if region:
-            ti.xcom_push(key=REGION_KEY, value={"region_id": region, "region_index": ti.region_index})
+            ti.xcom_push(
+                key=REGION_KEY, value={"region_id": region, "region_index": ti.region_index}
+            )
         return super().execute(context)
 
     def render_template(self, content: Any, context: Any, *arguments: Any, **named: Any) -> Any:
@@ -225,9 +227,7 @@ class ChosenImageOperator(BaseOperator):
     template_fields: Sequence[str] = ("decisions",)
     ui_color = "#efe4fb"
 
-    def __init__(
-        self, *, decisions: Any, without_choice: str, conn_id: str, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, decisions: Any, without_choice: str, conn_id: str, **kwargs: Any) -> None:
         super().__init__(multiple_outputs=True, **kwargs)
         self.decisions = decisions
         self.without_choice = without_choice

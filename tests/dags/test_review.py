@@ -108,7 +108,7 @@ def test_without_a_choice_nothing_is_published(connected, review, without_choice
 
 def test_the_form_offers_no_round_that_the_credits_do_not_cover(connected, review):
     # Two more would cost 24.
-    run, reviewer = review('2, prompt="a mug", max_credits=40', ("None of these", {}))
+    _, reviewer = review('2, prompt="a mug", max_credits=40', ("None of these", {}))
     (form,) = reviewer.forms
     assert form["options"] == ["Image 1", "Image 2", "None of these"]
     assert "24 credits spent of at most 40" in form["body"]
