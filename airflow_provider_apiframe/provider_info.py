@@ -52,5 +52,9 @@ def provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": ui_field_behaviour_metadata(),
             }
         ],
+        "extra-links": [
+            f"{_PACKAGE}.links.image.ImageLink",
+            f"{_PACKAGE}.links.job.ApiframeJobLink",
+        ],
         "config": config_sections(),
     }

@@ -53,6 +53,20 @@ class Run:
         assert None not in values, f"{task_id} pushed no {key}"
         return values
 
+    def link(self, task_id: str, name: str) -> str | None:
+        (link,) = self.links(task_id, name)
+        return link
+
+    def links(self, task_id: str, name: str) -> list[str | None]:
+        """Where a button leads, as the UI asks for it: by the DAG as Airflow stores it."""
+        try:
+            from airflow.serialization.serialized_objects import DagSerialization
+        except ImportError:  # before Airflow 3.2
+            from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+        dag = dag_bag(self.file).dags[self.dag_id]
+        task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task(task_id)
+        return [task.get_extra_links(ti, name) for ti in self._instances(task_id)]
+
     def stored(self, task_id: str, key: str) -> Any:
         """What a task noted in the task state store (Airflow 3.3)."""
         from airflow.models.task_state_store import TaskStateStoreModel as Stored
@@ -74,13 +88,14 @@ class Run:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return task id -> the states of its instances, their tries and their results."""
+        """Return task id -> the states of its instances, their tries, results and image links."""
         task_ids = {instance.task_id for instance in self._instances()}
         return {
             task_id: {
                 "states": self.states(task_id),
                 "tries": self.tries(task_id),
                 "results": self.xcoms(task_id) if self._succeeded(task_id) else None,
+                "links": self.links(task_id, "Image"),
             }
             for task_id in task_ids
         }
