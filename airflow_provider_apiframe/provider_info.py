@@ -52,6 +52,10 @@ def provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": ui_field_behaviour_metadata(),
             }
         ],
+        "extra-links": [
+            f"{_PACKAGE}.links.image.ImageLink",
+            f"{_PACKAGE}.links.job.ApiframeJobLink",
+        ],
         # By name: the UI's part is Airflow's to import.
         "plugins": [
             {"name": "apiframe", "plugin-class": f"{_PACKAGE}.plugins.gallery.GalleryPlugin"}

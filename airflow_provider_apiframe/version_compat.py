@@ -23,7 +23,18 @@ try:
 except ImportError:  # Airflow 2
     _sdk_version = ""
 
-__all__ = ["attached_store", "has_file_system", "mask_secret", "push_multiple_outputs"]
+__all__ = [
+    "attached_store",
+    "can_push_from_triggers",
+    "has_external_views",
+    "has_file_system",
+    "mask_secret",
+    "push_from_trigger",
+    "push_link",
+    "push_multiple_outputs",
+    "redacted",
+    "stored_link",
+]
 
 
 def has_file_system(scheme: str) -> bool:
@@ -60,3 +71,68 @@ def push_multiple_outputs(result: R, task: BaseOperator, context: Context) -> R:
             if value is not None:
                 context["ti"].xcom_push(key=key, value=value)
     return result
+
+
+def redacted(text: str) -> str:
+    """Return *text* without the secrets that Airflow has met in this process."""
+    # Not above: it is needed once, when a task fails.
+    try:
+        from airflow.sdk.log import redact  # type: ignore[attr-defined]
+    except ImportError:
+        try:
+            # Airflow 3.0
+            from airflow.sdk.execution_time.secrets_masker import redact  # type: ignore[no-redef]
+        except ImportError:  # Airflow 2
+            from airflow.utils.log.secrets_masker import redact  # type: ignore[no-redef]
+    return str(redact(text))
+
+
+def push_link(ti: Any, key: str, url: str) -> None:
+    """Store an operator link as Airflow 3 does it at the end of a task: in its database.
+
+    It shows the row as it is, and a custom XCom backend may keep but a path there.
+    """
+    base, configured = _xcom_classes()
+    if configured is base:
+        ti.xcom_push(key=key, value=url)
+    else:
+        of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+        base.set(key=key, value=url, map_index=ti.map_index, **of_ti)
+
+
+def can_push_from_triggers() -> bool:
+    """Return whether a trigger can push an XCom without blocking its event loop (Airflow 3.3+)."""
+    return hasattr(_xcom_classes()[0], "aset")
+
+
+async def push_from_trigger(ti: Any, key: str, value: Any) -> None:
+    """Push a small XCom of the trigger's task instance, into Airflow's own database."""
+    base, _ = _xcom_classes()
+    of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+    await base.aset(key=key, value=value, map_index=ti.map_index, **of_ti)
+
+
+def stored_link(ti_key: Any, key: str) -> Any:
+    """Return what :func:`push_link` stored for a task instance, None where that is nothing."""
+    base, _ = _xcom_classes()
+    return base.get_value(ti_key=ti_key, key=key)
+
+
+def _xcom_classes() -> tuple[Any, Any]:
+    """Return Airflow's own XCom class, and the one that is configured."""
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    except ImportError:  # Airflow 2
+        from airflow.models.xcom import BaseXCom, XCom  # type: ignore[no-redef]
+    return BaseXCom, XCom
+
+
+def has_external_views() -> bool:
+    """Return whether the UI of this Airflow shows pages of plugins, such as the gallery (3.1+)."""
+    # Not above: it is needed once, when an image is delivered.
+    try:
+        from airflow.sdk.plugins_manager import AirflowPlugin
+    except ImportError:  # before Airflow 3.2
+        from airflow.plugins_manager import AirflowPlugin  # type: ignore[assignment]
+    return hasattr(AirflowPlugin, "external_views")

@@ -10,6 +10,8 @@ from typing import Any
 SECTION = "apiframe"
 TRIGGERERS = "triggerers"
 DEFAULT_TRIGGERERS = 1
+PUBLIC_URLS = "public_urls"
+NO_PUBLIC_URLS = ""  # not "{}": Airflow 3.3 formats defaults, and fails on braces
 
 
 def config_sections() -> dict[str, Any]:
@@ -28,7 +30,18 @@ def config_sections() -> dict[str, Any]:
                     "type": "integer",
                     "example": "2",
                     "default": str(DEFAULT_TRIGGERERS),
-                }
+                },
+                PUBLIC_URLS: {
+                    "description": (
+                        "Where people may look at saved images: a JSON object from the beginning "
+                        "of a storage URL to the public http(s) address that shows the same files. "
+                        'The link "Image" of a task then leads there.'
+                    ),
+                    "version_added": "0.1.0",
+                    "type": "string",
+                    "example": '{"s3://brand-assets/": "https://cdn.example.com/brand-assets/"}',
+                    "default": NO_PUBLIC_URLS,
+                },
             },
         }
     }

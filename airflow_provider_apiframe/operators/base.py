@@ -13,15 +13,20 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.pages import job_page
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver, saved_by_a_retry
+from airflow_provider_apiframe.delivery.failure import keeping_failure
 from airflow_provider_apiframe.delivery.metrics import report_credits
+from airflow_provider_apiframe.delivery.progress import ProgressRecord
 from airflow_provider_apiframe.delivery.result import ImageJobResult, build_result
 from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
+from airflow_provider_apiframe.links.image import ImageLink, image_url
+from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import (
     check_literals,
     check_needed_outputs,
@@ -88,9 +93,11 @@ class ApiframeOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("save_to", "save_conn_id", "webhook_url", "apiframe_conn_id")
     ui_color = "#efe4fb"
+    operator_extra_links = (ImageLink(), ApiframeJobLink())
     prompt: str | None = None
     model: str | None = None
-    _job_id: str | None = None  # of this try, for on_kill
+    current_job_id: str | None = None
+    """The job of this try, once it is accepted."""
 
     def __init__(
         self,
@@ -151,7 +158,7 @@ class ApiframeOperator(BaseOperator):
 
     def execute(self, context: Context) -> ImageJobResult:
         """Submit, then return at once, defer, or wait, as the arguments say."""
-        with fail_without_retry():
+        with keeping_failure(self, context), fail_without_retry():
             submission = self._submission(context)
             with submission.keeping_what_is_paid():
                 check_needed_outputs(self, self._needed_outputs)
@@ -161,9 +168,11 @@ class ApiframeOperator(BaseOperator):
             if self.deferrable and self.wait_for_completion:
                 self._warn_of_a_connection_that_only_the_worker_sees()
             job, reused = submission.submit(request)
-            self._job_id = job.id
+            self.current_job_id = job.id
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="job_id", value=job.id)
+            page = job_page(self.hook.client.settings.base_url, job.id)
+            ApiframeJobLink().show(self, context, page)
             if not self.wait_for_completion and not job.is_failed:
                 result = build_result(
                     job, prompt=request.prompt, model=request.model, reused=reused
@@ -173,35 +182,38 @@ class ApiframeOperator(BaseOperator):
             if job.is_failed or job.image_urls:
                 return self._deliver(job, context, reused=reused)
             wait = Wait.starting_now(job.id, timeout=self.timeout, poll_interval=self.poll_interval)
+            progress = ProgressRecord(context.get("task_state_store"))
+            progress.write(job)
             if self.deferrable:
                 trigger = ApiframeJobTrigger.of(
                     wait,
                     self.apiframe_conn_id,
                     reused=reused,
                     prompt=job.prompt or request.prompt,
+                    keeps_progress=bool(self.do_xcom_push),
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
-            job = wait_for_job(self.hook.client, wait)
+            job = wait_for_job(self.hook.client, wait, on_poll=progress.write)
             return self._deliver(job, context, reused=reused)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None
     ) -> ImageJobResult:
         """Resume after the trigger fired."""
-        with fail_without_retry():
+        with keeping_failure(self, context), fail_without_retry():
             job = job_from_event(event)
-            self._job_id = job.id
+            self.current_job_id = job.id
             return self._deliver(job, context, reused=was_reused(event))
 
     def on_kill(self) -> None:
         """Say which job goes on and how to collect it: Apiframe has no way to cancel one."""
-        if self._job_id is None:
+        if self.current_job_id is None:
             self.log.warning(
                 "Stopped before Apiframe named a job. If it accepted one, a retry of this task "
                 "reconnects to it"
             )
         else:
-            self.log.warning(cannot_cancel_hint(self._job_id))
+            self.log.warning(cannot_cancel_hint(self.current_job_id))
 
     def _warn_of_a_connection_that_only_the_worker_sees(self) -> None:
         variable = environment_variable(self.apiframe_conn_id)
@@ -240,10 +252,12 @@ class ApiframeOperator(BaseOperator):
         )
 
     def _deliver(self, job: Job, context: Context, *, reused: bool) -> ImageJobResult:
+        ProgressRecord(context.get("task_state_store")).write(job)
         job.raise_for_status()
         with saved_by_a_retry(job):  # this worker may lack what the first one had
             storage = self._storage(context)
         result = deliver(job, prompt=self.prompt, model=self.model, reused=reused, storage=storage)
+        ImageLink().show(self, context, image_url(result, context["ti"]))
         seed, inputs = None, []
         with suppress(InvalidRequestError):  # rendered anew, and the image is paid
             params = self._request().flux_params

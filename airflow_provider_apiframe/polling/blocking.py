@@ -9,13 +9,11 @@ from typing import Protocol
 
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.polling.report import Report
 from airflow_provider_apiframe.polling.schedule import Schedule
 from airflow_provider_apiframe.polling.wait import Wait
 
 log = logging.getLogger(__name__)
-
-REPORT_SECONDS = 30.0
-"""How often the log says how the job is."""
 
 
 class JobReader(Protocol):
@@ -29,6 +27,7 @@ def wait_for_job(
     client: JobReader,
     wait: Wait,
     *,
+    on_poll: Callable[[Job], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
 ) -> Job:
@@ -38,18 +37,19 @@ def wait_for_job(
 
     :param client: reads the job, by one request for each poll.
     :param wait: the job, the deadline and the interval.
+    :param on_poll: is told of the job after each poll that did not end the wait.
     :param sleep: waits the given seconds between polls.
     :param clock: gives the seconds since the epoch.
     :raises JobTimeoutError: not finished at the deadline; it says what was last seen.
     """
     schedule = Schedule()
-    reported_at = clock()
-    schedule.add(wait, reported_at)
+    started_at = clock()
+    report = Report(started_at)
+    schedule.add(wait, started_at)
     while True:
         now = clock()
-        if now - reported_at >= REPORT_SECONDS:
+        if report.is_due(schedule.latest(wait.job_id), now):
             log.info("Waiting for job %s: %s", wait.job_id, schedule.last_seen(wait.job_id))
-            reported_at = now
         pause = schedule.next_poll(now).at - now
         if pause > 0:
             sleep(pause)
@@ -60,6 +60,8 @@ def wait_for_job(
             ended = schedule.record_error(wait.job_id, error, clock())
         else:
             ended = schedule.record_job(wait.job_id, job, clock())
+            if on_poll and not ended:
+                on_poll(job)
         for _, outcome in ended:
             if isinstance(outcome, Job):
                 return outcome

@@ -42,6 +42,7 @@ class PendingJob:
     state: JobState = JobState.LISTED
     in_flight: bool = False  # a poll by id is under way
     last_seen: str = "not polled yet"
+    latest: Job | None = None  # as a poll showed it last
     last_polled_at: float = -math.inf
     pause: float | None = None  # seconds until the next poll by id, instead of the interval
     failures: int = 0  # of polls by id in a row
@@ -68,6 +69,7 @@ class PendingJob:
 
     def record(self, job: Job, now: float, *, by_id: bool) -> None:
         """Keep what a poll shows of the job, which has not ended."""
+        self.latest = job
         if job.status == "COMPLETED":
             self._record_without_images(job, now, by_id=by_id)
             return

@@ -69,10 +69,7 @@ class Schedule:
     # Who waits
 
     def add(self, wait: Wait, now: float) -> float:
-        """Poll a job from now on, until its wait ends.
-
-        Return when its first poll is due at the latest.
-        """
+        """Poll a job until its wait ends; return when its first poll is due at the latest."""
         job = self._pending.setdefault(key_of(wait.job_id), PendingJob(wait.job_id, now))
         job.set_waits([*job.waits, wait])
         return min(max(now, self._last_scan_at + job.interval), wait.deadline)
@@ -92,6 +89,11 @@ class Schedule:
         """Say what the last poll of a pending job showed, e.g. "PROCESSING, 40 %"."""
         job = self._pending.get(key_of(job_id))
         return job.last_seen if job else "not waited for"
+
+    def latest(self, job_id: str) -> Job | None:
+        """Return a pending job as a poll showed it last, None while none did."""
+        job = self._pending.get(key_of(job_id))
+        return job.latest if job else None
 
     # What to poll next
 

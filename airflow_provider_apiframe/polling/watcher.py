@@ -75,6 +75,10 @@ class JobWatcher:
         """Say what the last poll of a waited-for job showed, e.g. "PROCESSING, 40 %"."""
         return self._schedule.last_seen(wait.job_id)
 
+    def latest(self, wait: Wait) -> Job | None:
+        """Return a waited-for job as a poll showed it last, None while none did."""
+        return self._schedule.latest(wait.job_id)
+
     @property
     def key_rejected(self) -> bool:
         """Whether the last response rejected the API key; it may have been replaced meanwhile."""

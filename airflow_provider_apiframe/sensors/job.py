@@ -18,14 +18,19 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_apiframe.api.errors import ApiframeError, UnexpectedResponseError
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.api.pages import job_page
 from airflow_provider_apiframe.api.params.request import check_job_id
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver
+from airflow_provider_apiframe.delivery.failure import keeping_failure
 from airflow_provider_apiframe.delivery.metrics import report_credits
+from airflow_provider_apiframe.delivery.progress import ProgressRecord
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.links.image import ImageLink, image_url
+from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import (
     CheckedPartial,
     check_literals,
@@ -75,6 +80,8 @@ class ApiframeJobSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("job_id", "save_to", "save_conn_id", "apiframe_conn_id")
     ui_color = "#efe4fb"
+    operator_extra_links = (ImageLink(), ApiframeJobLink())
+    _progress: ProgressRecord | None = None  # of this process
 
     def __init__(
         self,
@@ -126,21 +133,24 @@ class ApiframeJobSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Poke once, then defer if the sensor is deferrable; poke or reschedule otherwise."""
         if not self.deferrable:
-            return super().execute(context)
-        with self._skip_if_soft():
-            job = self._poll()
+            with keeping_failure(self, context):
+                return super().execute(context)
+        with self._skip_if_soft(), keeping_failure(self, context):
+            job = self._poll(context)
             if job and job.is_terminal:
                 return self._deliver(job, context)
             wait = Wait.starting_now(
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
         prompt = job.prompt if job else None
-        trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, prompt=prompt)
+        trigger = ApiframeJobTrigger.of(
+            wait, self.apiframe_conn_id, prompt=prompt, keeps_progress=bool(self.do_xcom_push)
+        )
         return self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the job once."""
-        job = self._poll()
+        job = self._poll(context)
         if job and job.is_terminal:
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(job, context))
         return PokeReturnValue(is_done=False)
@@ -149,7 +159,7 @@ class ApiframeJobSensor(BaseSensorOperator):
         self, context: Context, event: dict[str, Any] | None = None
     ) -> ImageJobResult:
         """Resume after the trigger fired."""
-        with self._skip_if_soft(), fail_without_retry():
+        with self._skip_if_soft(), keeping_failure(self, context), fail_without_retry():
             try:
                 job = job_from_event(event)
             except JobWaitError as error:
@@ -158,7 +168,12 @@ class ApiframeJobSensor(BaseSensorOperator):
                 raise
             return self._deliver(job, context)
 
-    def _poll(self) -> Job | None:
+    @property
+    def current_job_id(self) -> str:
+        """The job that is waited for, once the argument is rendered."""
+        return str(self.job_id)
+
+    def _poll(self, context: Context) -> Job | None:
         """Return the job as it is now, None where an outage hides it. One request."""
         try:
             job = self.hook.get_job(self.job_id, retry=False)
@@ -172,15 +187,26 @@ class ApiframeJobSensor(BaseSensorOperator):
                     raise
             self.log.warning("Job %s could not be read, polling again: %s", self.job_id, error)
             return None
-        self.log.info("Job %s is %s", job.id, job.status)
+        percentage = "" if job.progress is None else f", {job.progress:g} %"
+        self.log.info("Job %s is %s%s", job.id, job.status, percentage)
+        page = job_page(self.hook.client.settings.base_url, job.id)
+        ApiframeJobLink().show(self, context, page)
+        self._keep_progress(job, context)
         return job
 
+    def _keep_progress(self, job: Job, context: Context) -> None:
+        if self._progress is None:
+            self._progress = ProgressRecord(context.get("task_state_store"))
+        self._progress.write(job)
+
     def _deliver(self, job: Job, context: Context) -> ImageJobResult:
+        self._keep_progress(job, context)
         # A retry of the sensor cannot mend a job that failed: only the task that submitted it can.
         with fail_without_retry(include_transient=True):
             job.raise_for_status()
         with fail_without_retry():
             result = deliver(job, storage=self._storage(context))
+        ImageLink().show(self, context, image_url(result, context["ti"]))
         report_saved_images(self, context, self.hook, result)
         result = push_multiple_outputs(result, self, context)
         report_credits(job, store=context.get("task_state_store"))

@@ -25,13 +25,15 @@ from airflow_provider_apiframe.exceptions import (
     still_running_hint,
 )
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.polling.report import REPORT_SECONDS, Report
 from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.triggers.progress import DeferredProgress
 from airflow_provider_apiframe.triggers.request_share import for_one_triggerer
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
 
-REPORT_SECONDS = 30.0
-"""How often the task's log says how its job is."""
+LOOK_SECONDS = 5.0
+"""How often a trigger looks whether there is something new to say of its job."""
 
 MIN_DEFERRAL_SECONDS = 10.0
 """How long a task stays deferred at least.
@@ -67,6 +69,7 @@ class ApiframeJobTrigger(BaseTrigger):
         the list of jobs leaves it out.
     :param not_before: seconds since the epoch; the event is held back until then, see
         MIN_DEFERRAL_SECONDS.
+    :param keeps_progress: whether it may push an XCom that says how far the job is.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class ApiframeJobTrigger(BaseTrigger):
         reused: bool = False,
         prompt: str | None = None,
         not_before: float = 0.0,
+        keeps_progress: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
@@ -87,10 +91,17 @@ class ApiframeJobTrigger(BaseTrigger):
         self.reused = reused
         self.prompt = prompt
         self.not_before = not_before
+        self.keeps_progress = keeps_progress
 
     @classmethod
     def of(
-        cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None
+        cls,
+        wait: Wait,
+        apiframe_conn_id: str,
+        *,
+        reused: bool = False,
+        prompt: str | None = None,
+        keeps_progress: bool = False,
     ) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer, for a task that defers now."""
         not_before = time.time() + MIN_DEFERRAL_SECONDS
@@ -102,6 +113,7 @@ class ApiframeJobTrigger(BaseTrigger):
             reused,
             prompt,
             not_before,
+            keeps_progress,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -118,6 +130,8 @@ class ApiframeJobTrigger(BaseTrigger):
             arguments["prompt"] = self.prompt
         if self.not_before:
             arguments["not_before"] = self.not_before
+        if self.keeps_progress:
+            arguments["keeps_progress"] = True
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -133,14 +147,14 @@ class ApiframeJobTrigger(BaseTrigger):
             job = await self._terminal_job()
         except JobTimeoutError as error:
             message = f"{error} {collect_hint(self.job_id)}"
-            return {"status": "timeout", "message": message}
+            return {"status": "timeout", "job_id": self.job_id, "message": message}
         except Exception as error:
             # A trigger that crashes would leave the task without the job's id.
             self.log.exception("Waiting for job %s broke", self.job_id)
             reason = without_keys(f"{type(error).__name__}: {error}").rstrip(".")
             hint = still_running_hint(self.job_id)
             message = f"Waiting on the triggerer broke: {reason}. {hint}"
-            return {"status": "error", "message": message}
+            return {"status": "error", "job_id": self.job_id, "message": message}
         return {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
 
     async def _terminal_job(self) -> Job:
@@ -150,12 +164,21 @@ class ApiframeJobTrigger(BaseTrigger):
         from airflow_provider_apiframe.polling.watcher import JobWatcher
 
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
+        report = Report(time.monotonic())
+        # Without an id it runs in `dag.test()`, whose tasks nobody watches.
+        shown = self.keeps_progress and self.trigger_id is not None
+        progress = DeferredProgress(self.task_instance if shown else None)
         while True:
             settings = await self._settings(wait)
             watcher = JobWatcher.of(for_one_triggerer(settings))
             waiting = asyncio.ensure_future(watcher.wait(wait))
             try:
-                while not (await asyncio.wait([waiting], timeout=REPORT_SECONDS))[0]:
+                while not (await asyncio.wait([waiting], timeout=LOOK_SECONDS))[0]:
+                    latest = watcher.latest(wait)
+                    if latest is not None:
+                        await progress.write(latest)
+                    if not report.is_due(latest, time.monotonic()):
+                        continue
                     last_seen = watcher.last_seen(wait)
                     self.log.info("Waiting for job %s: %s", self.job_id, last_seen)
                     if watcher.key_rejected and await self._key_changed(settings):
@@ -206,8 +229,8 @@ class JobWaitError(ApiframeError):
 
     transient = True
 
-    def __init__(self, message: str, *, timed_out: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, timed_out: bool, job_id: str | None = None) -> None:
+        super().__init__(message, job_id=job_id)
         self.timed_out = timed_out
 
 
@@ -222,7 +245,10 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
             return Job.model_validate(event.get("job"))
     timed_out = event.get("status") == "timeout"
     message = event.get("message") or f"the trigger sent an event that cannot be read: {event!r}"
-    raise JobWaitError(str(message), timed_out=timed_out)
+    job_id = event.get("job_id")
+    raise JobWaitError(
+        str(message), timed_out=timed_out, job_id=job_id if isinstance(job_id, str) else None
+    )
 
 
 def was_reused(event: Mapping[str, Any] | None) -> bool:

@@ -131,6 +131,12 @@ def test_one_image_makes_two_objects_in_place_of_twelve(left):
     assert left.objects["whole"]["collect"] == left.objects["whole"]["resize"] == 1
 
 
+def test_the_image_link_is_no_object_and_leads_to_the_image(left):
+    for dag_id, task_id in [("keys", "poster"), ("whole", "deferred"), ("whole", "mapped")]:
+        images = [result["image_urls"][0] for result in left.results(dag_id, task_id)]
+        assert left.runs[dag_id][task_id]["links"] == images
+
+
 def test_the_next_task_gets_the_result_and_what_is_in_it(left):
     (poster,) = left.results("whole", "poster")
     assert left.results("whole", "urls") == [poster["image_urls"]]

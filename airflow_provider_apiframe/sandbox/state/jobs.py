@@ -114,12 +114,18 @@ class Job:
         """Whether the image is gone at `now`, `retention` seconds after completion."""
         return self.status(now) == "COMPLETED" and now >= self.finish_at + retention
 
+    def links(self, now: float, settings: Settings, base_url: str) -> list[str]:
+        """Return the links to the images at `now`; none before they are there."""
+        if self.status(now) != "COMPLETED" or now < self.finish_at + settings.result_delay:
+            return []
+        lifetime = settings.link_lifetime
+        return [image_link(base_url, name, now, lifetime) for name in self.image_names]
+
     def result(self, now: float, settings: Settings, base_url: str) -> Any:
         """Return `result` at `now`, in the form the settings ask for; None if there is none."""
-        if self.status(now) != "COMPLETED" or now < self.finish_at + settings.result_delay:
+        links = self.links(now, settings, base_url)
+        if not links:
             return None
-        lifetime = settings.link_lifetime
-        links = [image_link(base_url, name, now, lifetime) for name in self.image_names]
         forms: dict[str, Any] = {
             "images": {"images": links},
             "url": links[0],

@@ -13,7 +13,7 @@ from airflow_provider_apiframe.sandbox.faults import GATEWAY_PAGE
 from airflow_provider_apiframe.sandbox.images.cache import ImageCache
 from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web import cdn, control, uploads
+from airflow_provider_apiframe.sandbox.web import cdn, control, job_page, uploads
 from airflow_provider_apiframe.sandbox.web.dependencies import (
     BaseUrl,
     Caller,
@@ -67,6 +67,7 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     app.include_router(cdn.routes)
     app.include_router(uploads.open_routes)
     app.include_router(control.routes)
+    app.include_router(job_page.routes)
     add_error_handlers(app)
     app.add_middleware(FaultMiddleware, store=store)
     app.add_middleware(HostMiddleware, listening_on=listening_on)  # comes before the others

@@ -64,10 +64,15 @@ class HostMiddleware:
         await self._app(scope, receive, send)
 
 
-async def check_sender(request: Request) -> None:
-    """Let only this machine steer the sandbox, and none of the web pages open in its browser."""
+async def check_machine(request: Request) -> None:
+    """Let only this machine look into the sandbox."""
     if request.client is None or not is_loopback(request.client.host):
         raise HTTPException(403, "/_sandbox answers to this machine only")
+
+
+async def check_sender(request: Request) -> None:
+    """Let only this machine steer the sandbox, and none of the web pages open in its browser."""
+    await check_machine(request)
     headers = request.headers
     own_origin = str(request.base_url).rstrip("/")
     # Browsers say where a request comes from; "none" is an address that the user typed.

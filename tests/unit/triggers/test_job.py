@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Callable
 from configparser import InterpolationSyntaxError
@@ -14,6 +13,7 @@ from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
+from airflow_provider_apiframe.polling import report
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.polling.watcher import JobWatcher
 from airflow_provider_apiframe.triggers import job as job_module
@@ -90,7 +90,7 @@ def test_a_passed_deadline_still_delivers_a_job_that_is_finished(connected, job_
 def test_a_passed_deadline_of_an_unfinished_job_says_how_to_collect_it(connected, job_id):
     connected.faults.next("job", body={"id": job_id, "status": "PROCESSING"})
     (event,) = events_of(trigger(job_id, seconds=-5))
-    assert event.payload["status"] == "timeout"
+    assert (event.payload["status"], event.payload["job_id"]) == ("timeout", job_id)
     assert f"ApiframeJobSensor(job_id={job_id!r})" in event.payload["message"]
 
 
@@ -154,12 +154,22 @@ def test_a_connection_that_stays_away_ends_in_a_timeout_that_names_it_without_se
 
 
 def test_a_wait_says_how_the_job_is(connected, job_id, monkeypatch, caplog, capfd):
-    monkeypatch.setattr(job_module, "REPORT_SECONDS", 0.02)
-    connected.configure(latency=0.3)
-    slow = ApiframeHook().generate_image(prompt="a slow one").job_id
-    events_of(trigger(slow))
+    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.02)
+    body = {"id": job_id, "status": "PROCESSING", "progress": 10}
+    connected.faults.next("job", body=body, times=5)
+    events_of(trigger(job_id))
     said = caplog.text + "".join(capfd.readouterr())
-    assert re.search(rf"Waiting for job {slow}: (QUEUED|PROCESSING), [0-9]+ %", said)
+    assert said.count(f"Waiting for job {job_id}: PROCESSING, 10 %") > 1
+
+
+def test_a_wait_says_soon_that_the_job_began(connected, job_id, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    body = {"id": job_id, "status": "PROCESSING", "progress": 10}
+    connected.faults.next("job", body=body, times=5)
+    events_of(trigger(job_id))
+    said = caplog.text + "".join(capfd.readouterr())
+    assert said.count(f"Waiting for job {job_id}: PROCESSING, 10 %") == 1
 
 
 def test_an_echo_of_the_key_does_not_reach_the_event(connected, job_id):
@@ -237,7 +247,8 @@ def test_a_key_that_was_replaced_while_the_job_ran_is_taken_from_the_connection(
         return read[-1]
 
     monkeypatch.setattr(ApiframeHook, "async_settings", settings)
-    monkeypatch.setattr(job_module, "REPORT_SECONDS", 0.02)
+    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.02)
     (event,) = events_of(trigger(job_id))
     assert event.payload["status"] == "finished"
     assert read[0].api_key == "afk_revoked"

@@ -1,0 +1,1 @@
+"""The buttons "Image" and "Apiframe job" on a task instance."""
