@@ -44,7 +44,7 @@ export class Item {
       return job.problem ?? "The job is on its way; another task collects its image.";
     }
     if (job.ti.state === "upstream_failed") return "A task before it failed, so nothing was paid.";
-    if (job.ti.state === "skipped") return "The task was skipped.";
+    if (job.ti.state === "skipped") return job.failure?.reason ?? "The task was skipped.";
     if (job.ti.state === "up_for_retry" && job.failure) return job.failure.reason;
     return "";
   }

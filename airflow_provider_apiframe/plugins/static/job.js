@@ -17,8 +17,10 @@ const UNMADE = new Map([
   ["upstream_failed", "Not started"],
   ["removed", "Removed"],
 ]);
+const FAILED = new Set(["failed", "up_for_retry", "skipped"]); // a sensor may skip for an error
 const MAX_READS = 6; // of a value that Airflow fails to give
 
+const PROGRESS = "apiframe_progress";
 const NO_RESULT = "Its result is none of this provider's, or is kept by an XCom backend.";
 const NO_XCOM = "Its result was not kept as an XCom (do_xcom_push=False).";
 
@@ -42,13 +44,14 @@ export class Job {
   /** Take over what Airflow says now; forget what was read if it may be another. */
   update(ti) {
     const life = JSON.stringify([ti.state, ti.try_number, ti.start_date, ti.end_date]);
+    if (ti.try_number !== this.ti?.try_number) this.progress = null;
     this.ti = ti;
     if (life === this.life) return;
     this.life = life;
     this.isRead = false;
     this.reads = 0;
     if (ti.state !== "success") this.result = this.problem = null;
-    if (ti.state !== "failed" && ti.state !== "up_for_retry") this.failure = null;
+    if (!FAILED.has(ti.state)) this.failure = null;
   }
 
   /** One of "done", "making", "failed", "unmade". */
@@ -94,25 +97,28 @@ export class Job {
       if (life !== this.life) return;
       this.result = asResult(value);
       this.problem = this.result ? null : (problem ?? NO_RESULT);
-    } else if (state === "failed" || state === "up_for_retry") {
+    } else if (FAILED.has(state)) {
       const { value } = await this.#xcom("failure");
       if (life === this.life) this.failure = asFailure(value);
     }
   }
 
-  /** Read how far the job is, where Airflow keeps it. */
+  /** Read how far the job is, where Airflow keeps it: as an XCom while the task is deferred. */
   async readProgress() {
     if (!hasStateStore || !this.isAtWork) return;
-    try {
-      const { value } = await get(
-        `${taskPath(this.ti)}/state-store/apiframe_progress`,
-        this.#address(),
-        () => this.isNear,
-      );
-      this.progress = asProgress(value);
-    } catch (error) {
-      if (error.status === 404 && /route not found/i.test(error.detail)) hasStateStore = false;
-      else if (error.status !== 404) throw error;
+    const places = [`state-store/${PROGRESS}`];
+    if (this.ti.state === "deferred") places.unshift(`xcomEntries/${PROGRESS}`);
+    for (const place of places) {
+      try {
+        const address = `${taskPath(this.ti)}/${place}`;
+        const { value } = await get(address, this.#address(), () => this.isNear);
+        const progress = asProgress(value);
+        if (!(progress.at < this.progress?.at)) this.progress = progress;
+        return;
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        if (/route not found/i.test(error.detail)) hasStateStore = false;
+      }
     }
   }
 
@@ -242,5 +248,6 @@ function asProgress(value) {
   const progress = decoded(value);
   const percent = progress?.progress;
   const isKnown = typeof percent === "number" && percent >= 0 && percent <= 100;
-  return { status: text(progress?.status), percent: isKnown ? percent : null };
+  const at = text(progress?.at) ?? "";
+  return { status: text(progress?.status), percent: isKnown ? percent : null, at };
 }
