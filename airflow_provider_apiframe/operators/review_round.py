@@ -220,11 +220,12 @@ class ChosenImageOperator(BaseOperator):
 
     :param decisions: what came of the rounds. Templated.
     :param without_choice: "skip" or "fail": what becomes of this task if no image was chosen.
+    :param conn_id: id of the Airflow connection, for the lineage. Templated.
     :returns: a :class:`airflow_provider_apiframe.delivery.review_result.ReviewResult`.
     :raises AirflowSkipException, AirflowFailException: no image was chosen; the text says why.
     """
 
-    template_fields: Sequence[str] = ("decisions",)
+    template_fields: Sequence[str] = ("decisions", "conn_id")
     ui_color = "#efe4fb"
 
     def __init__(self, *, decisions: Any, without_choice: str, conn_id: str, **kwargs: Any) -> None:

@@ -86,13 +86,16 @@ def test_a_long_prompt_is_shown_whole_in_lines_that_need_no_scrolling():
 def test_each_candidate_has_its_image_and_what_there_is_to_know():
     text = body(
         candidates=[
-            Candidate((LINK,), 12.0, 7, "By OCR: says ` SALE `"),
-            Candidate((), None, 8, failure="refused: `nudity`"),
+            Candidate("j-1", (LINK,), 12.0, 7, "By OCR: says ` SALE `"),
+            Candidate(None, (), None, 8, failure="refused: `nudity`"),
         ],
         max_credits=100,
     )
     assert "24 credits spent of at most 100" in text
-    assert "### Image 1\n\n![Image 1](<https://cdn.example/a.png>)\n\nSeed 7 · 12 credits" in text
+    assert (
+        "### Image 1\n\n![Image 1](<https://cdn.example/a.png>)\n\nSeed 7 · 12 credits · job ` j-1 `"
+        in text
+    )
     assert "By OCR: says ` SALE `" in text
     assert "### Image 2\n\nNot made: `` refused: `nudity` ``" in text
     assert "pays for 2 more" in text
@@ -131,7 +134,12 @@ def test_a_link_that_no_browser_should_follow_is_left_out(url):
 
 
 def test_a_saved_image_comes_from_the_gallerys_route():
-    coordinates = {"dag_id": "d", "run_id": "manual__2026+00:00 x", "task_id": "g.c", "map_index": 1}
+    coordinates = {
+        "dag_id": "d",
+        "run_id": "manual__2026+00:00 x",
+        "task_id": "g.c",
+        "map_index": 1,
+    }
     saved = result(("https://cdn.example/a", "s3://b/a.png"), ("https://cdn.example/b", "s3://b/b"))
     links = image_links(saved, base_url="https://airflow.example/base/", coordinates=coordinates)
     assert links[1].target == (
@@ -159,7 +167,9 @@ def test_a_saved_image_with_a_public_address_is_shown_by_that(monkeypatch):
 
 
 def test_the_form_says_what_was_read():
-    reading = Reading(found=["50% OFF"], missing={"SUMMER SALE": "SUMER SALE", "NEW": ""}, problem=None)
+    reading = Reading(
+        found=["50% OFF"], missing={"SUMMER SALE": "SUMER SALE", "NEW": ""}, problem=None
+    )
     assert lettering_text(reading) == (
         "By OCR: says ` 50% OFF `; ` SUMMER SALE ` **not found**, reads ` SUMER SALE `; "
         "` NEW ` **not found**"
