@@ -276,6 +276,7 @@ def kept_form(form: ReviewOperator, ti_id: UUID) -> Any:
             body=form.body,
             defaults=form.defaults,
             params=form.serialized_params,
+            assigned_users=form.assigned_users or [],
         )
     )
 
