@@ -93,8 +93,8 @@ def test_each_candidate_has_its_image_and_what_there_is_to_know():
     )
     assert "24 credits spent of at most 100" in text
     assert (
-        "### Image 1\n\n![Image 1](<https://cdn.example/a.png>)\n\nSeed 7 · 12 credits · job ` j-1 `"
-        in text
+        "### Image 1\n\n![Image 1](<https://cdn.example/a.png>)\n\n"
+        "Seed 7 · 12 credits · job ` j-1 `" in text
     )
     assert "By OCR: says ` SALE `" in text
     assert "### Image 2\n\nNot made: `` refused: `nudity` ``" in text
