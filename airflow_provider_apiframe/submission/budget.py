@@ -25,29 +25,68 @@ def check_budget(hook: ApiframeHook, model: str, max_credits: float, *, first_tr
     :raises BudgetExceededError: it may cost more, the team has less, or the catalogue does not say
         what it may cost.
     """
-    entry = next((entry for entry in hook.list_models() if entry.id == model), None)
-    price = entry.cost_max if entry else None
     limit = f"max_credits={max_credits:g}"
     nothing = (
         "Nothing was submitted."
         if first_try
         else "This try submitted nothing; an earlier one may have."
     )
-    if price is None:
+    price = _highest_price(hook, model, limit, nothing)
+    what = f"An image with model {model!r}"
+    if price > max_credits:
+        raise BudgetExceededError(
+            f"{what} may cost {price:g} credits, more than {limit}. "
+            f"{nothing} Raise max_credits or choose a cheaper model."
+        )
+    if first_try:
+        _check_balance(hook, price, what, nothing)
+    log.info("An image with model %s may cost %g credits, within %s", model, price, limit)
+
+
+def check_budget_of_round(
+    hook: ApiframeHook, model: str, max_credits: float, *, images: int, spent: float
+) -> float:
+    """Refuse several images of one model that together may cost more than is left.
+
+    For a task that submits none of them itself: what comes after it submits them. Asks free routes
+    only.
+
+    :param max_credits: credits that these images may cost with what was spent before.
+    :param images: how many of them, >= 1.
+    :param spent: credits that earlier images cost.
+    :returns: the most that one of them may cost, in credits.
+    :raises BudgetExceededError: as :func:`check_budget`.
+    """
+    limit = f"max_credits={max_credits:g}"
+    nothing = "Nothing was submitted for them."
+    price = _highest_price(hook, model, limit, nothing)
+    what = f"{images} images with model {model!r}"
+    if price * images + spent > max_credits:
+        before = f" after the {spent:g} that were spent" if spent else ""
+        raise BudgetExceededError(
+            f"{what} may cost {price * images:g} credits{before}, more than {limit}. {nothing} "
+            "Raise max_credits, ask for fewer images or choose a cheaper model."
+        )
+    _check_balance(hook, price * images, what, nothing)
+    log.info("%s may cost %g credits, with %g spent within %s", what, price * images, spent, limit)
+    return price
+
+
+def _highest_price(hook: ApiframeHook, model: str, limit: str, nothing: str) -> float:
+    entry = next((entry for entry in hook.list_models() if entry.id == model), None)
+    if entry is None or entry.cost_max is None:
         raise BudgetExceededError(
             f"Apiframe's catalogue does not say what an image with model {model!r} may cost, so "
             f"{limit} cannot be kept. {nothing} Choose a model of the catalogue "
             "(ApiframeHook().list_models()), or leave max_credits out."
         )
-    if price > max_credits:
-        raise BudgetExceededError(
-            f"An image with model {model!r} may cost {price:g} credits, more than {limit}. "
-            f"{nothing} Raise max_credits or choose a cheaper model."
-        )
-    team = hook.get_account().team if first_try else None
+    return entry.cost_max
+
+
+def _check_balance(hook: ApiframeHook, price: float, what: str, nothing: str) -> None:
+    team = hook.get_account().team
     if team and team.credits is not None and team.credits < price:
         raise BudgetExceededError(
-            f"An image with model {model!r} may cost {price:g} credits, the team has "
-            f"{team.credits:g}. {nothing} Buy credits at console.apiframe.ai."
+            f"{what} may cost {price:g} credits, the team has {team.credits:g}. {nothing} "
+            "Buy credits at console.apiframe.ai."
         )
-    log.info("An image with model %s may cost %g credits, within %s", model, price, limit)

@@ -77,11 +77,9 @@ class IdempotencyScope:
         """
         ti = context["ti"]
         identity: tuple[str | int, ...] = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        # Airflow 3.4: iterations of a loop share all of these, and map indexes repeat in each
-        # region. Outside of them the region is a UUID of zeros.
-        region = getattr(ti, "region_id", None)
-        if region is not None and UUID(str(region)).int:
-            identity += (str(region), ti.region_index)
+        # Iterations of a loop share all of these, and map indexes repeat in each region.
+        if region := region_of(ti):
+            identity += (region, ti.region_index)
         # A retry policy may repeat a try without giving it another number (RESCHEDULE, 3.4).
         repeated = context.get("task_reschedule_count") or 0
         return cls(
@@ -115,6 +113,13 @@ class IdempotencyScope:
         if self.clear_number:
             parts.append(self.clear_number)
         return _sha256(json.dumps(parts))
+
+
+def region_of(ti: Any) -> str | None:
+    """Return the id of the loop or mapped region that a task instance is in (Airflow 3.4)."""
+    region = getattr(ti, "region_id", None)
+    # Outside of all regions it is a UUID of zeros.
+    return str(region) if region is not None and UUID(str(region)).int else None
 
 
 class SubmissionRecord(BaseModel):

@@ -43,6 +43,9 @@ class AirflowApi:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._request("POST", path, json=body)
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._request("PATCH", path, json=body)
+
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(self._patience),
