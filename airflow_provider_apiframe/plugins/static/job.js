@@ -19,6 +19,7 @@ const UNMADE = new Map([
 ]);
 const FAILED = new Set(["failed", "up_for_retry", "skipped"]); // a sensor may skip for an error
 const MAX_READS = 6; // of a value that Airflow fails to give
+const MAX_IMAGES = 100; // of a job; the image route hands out no more either
 
 const PROGRESS = "apiframe_progress";
 const NO_RESULT = "Its result is none of this provider's, or is kept by an XCom backend.";
@@ -124,8 +125,8 @@ export class Job {
 
   get images() {
     const images = this.result?.images;
-    if (Array.isArray(images)) return images.filter((image) => image && typeof image === "object");
-    return [];
+    if (!Array.isArray(images)) return [];
+    return images.slice(0, MAX_IMAGES).filter((image) => image && typeof image === "object");
   }
 
   get jobId() {
@@ -188,7 +189,7 @@ export class Job {
     if (text(image?.uri) && text(image?.sha256)) {
       addresses.push(storedImage(this.ti, n, image.sha256, size));
     }
-    if (/^https?:\/\//i.test(image?.url ?? "")) addresses.push(image.url);
+    if (/^https?:\/\//i.test(text(image?.url) ?? "")) addresses.push(image.url);
     return addresses;
   }
 
