@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.hooks.public_urls import public_url
 from airflow_provider_apiframe.links.base import StoredLink
-from airflow_provider_apiframe.version_compat import has_external_views
+from airflow_provider_apiframe.version_compat import has_external_views, region_of
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,15 @@ def gallery_url(ti: Any, *, n: int) -> str:
 
     :param n: which image of the task instance, from 1.
     """
-    query = {
+    query: dict[str, str | int] = {
         "dag_id": ti.dag_id,
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": ti.map_index,
         "n": n,
     }
+    if region := region_of(ti):
+        query["region_id"], query["region_index"] = region
     return f"{_base_path()}{GALLERY}?{urlencode(query)}"
 
 

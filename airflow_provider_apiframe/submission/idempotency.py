@@ -24,11 +24,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.version_compat import region_of
 
 KEY_WINDOW = timedelta(hours=24)
 """For so long the API knows a key (OpenAPI parameter Idempotency-Key)."""
@@ -77,11 +77,7 @@ class IdempotencyScope:
         """
         ti = context["ti"]
         identity: tuple[str | int, ...] = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        # Airflow 3.4: iterations of a loop share all of these, and map indexes repeat in each
-        # region. Outside of them the region is a UUID of zeros.
-        region = getattr(ti, "region_id", None)
-        if region is not None and UUID(str(region)).int:
-            identity += (str(region), ti.region_index)
+        identity += region_of(ti) or ()
         # A retry policy may repeat a try without giving it another number (RESCHEDULE, 3.4).
         repeated = context.get("task_reschedule_count") or 0
         return cls(
