@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -57,7 +57,7 @@ def gallery_url(ti: Any, *, n: int) -> str:
     }
     if region := region_of(ti):
         query["region_id"], query["region_index"] = region
-    return f"{_base_path()}{GALLERY}?{urlencode(query)}"
+    return f"{_base_path()}{GALLERY}?{urlencode(query, quote_via=quote)}"
 
 
 def _base_path() -> str:

@@ -23,7 +23,8 @@ const MAX_IMAGES = 100; // of a job; the image route hands out no more either
 
 const PROGRESS = "apiframe_progress";
 const NO_RESULT = "Its result is none of this provider's, or is kept by an XCom backend.";
-const NO_XCOM = "Its result was not kept as an XCom (do_xcom_push=False).";
+const NO_XCOM =
+  "It left no result as an XCom: it has do_xcom_push=False, or was marked as a success by hand.";
 
 let hasStateStore = true; // Airflow 3.3 and newer
 
@@ -241,7 +242,7 @@ function asFailure(value) {
   const failure = decoded(value);
   const reason = text(failure?.reason);
   if (!reason) return null;
-  const isRefusal = /refus|moderat|content.polic|flagged|nsfw/i.test(reason);
+  const isRefusal = /(?<!connection )refus|moderat|content.polic|flagged|nsfw/i.test(reason);
   return { job_id: text(failure.job_id), reason: reason.slice(0, 1000), isRefusal };
 }
 

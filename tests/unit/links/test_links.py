@@ -110,12 +110,13 @@ def test_the_image_link_of_a_saved_image_is_its_public_address(saved, ti, monkey
 def test_without_a_public_address_it_is_the_gallerys_view(saved, ti, monkeypatch, base_url, path):
     monkeypatch.setattr(image, "has_external_views", lambda: True)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
-    ti.run_id, ti.map_index = "manual__2026-11-26T10:00:00+00:00", 3
+    ti.run_id, ti.map_index = "manual__2026-11-26T10:00:00+00:00 again", 3
     link = urlsplit(saved())
     assert (link.scheme, link.netloc, link.path) == ("", "", path)
+    assert "+" not in link.query  # the page takes one for itself, not for a space
     assert parse_qs(link.query) == {
         "dag_id": ["a_dag"],
-        "run_id": ["manual__2026-11-26T10:00:00+00:00"],
+        "run_id": ["manual__2026-11-26T10:00:00+00:00 again"],
         "task_id": ["poster"],
         "map_index": ["3"],
         "n": ["1"],
