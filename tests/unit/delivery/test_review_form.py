@@ -80,7 +80,7 @@ def test_a_remark_is_one_piece_of_code(text):
 @example("a \\| b")
 def test_no_reason_of_a_failure_leaves_its_cell(text):
     failed = [Candidate(None, (), None, seed, failure=text) for seed in (1, 2, 3)]
-    plain = [Candidate((), None, seed, failure="refused") for seed in (1, 2, 3)]
+    plain = [Candidate(None, (), None, seed, failure="refused") for seed in (1, 2, 3)]
     assert tokens(body(candidates=failed)) == tokens(body(candidates=plain))
 
 
