@@ -113,7 +113,8 @@ def review(pages: AirflowPages, _: Sandbox) -> None:
     expect(images.first).to_be_visible()
     for image in images.all():
         expect_loaded(image)
-    images.first.scroll_into_view_if_needed()
+    _resize(pages.page, HEIGHT + 120)  # for the first row of candidates
+    pages.page.get_by_text("Round 1 of").scroll_into_view_if_needed()
 
 
 SHOTS: dict[str, Callable[[AirflowPages, Sandbox], None]] = {
