@@ -40,7 +40,7 @@ def provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": modules("hooks.apiframe"),
-        "operators": modules("operators.flux", "operators.variants"),
+        "operators": modules("operators.flux", "operators.review", "operators.variants"),
         "sensors": modules("sensors.job"),
         "triggers": modules("triggers.job"),
         "connection-types": [

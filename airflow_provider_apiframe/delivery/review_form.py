@@ -43,13 +43,15 @@ class ImageLink:
 class Candidate:
     """What the form says of one candidate.
 
-    :param links: of its images; empty where there are none.
+    :param job_id: of its job, None where there is no image.
+    :param links: of its images.
     :param credits: what it cost, None where the API did not say.
     :param seed: of its request.
     :param lettering: a sentence on the words in it, ready to show; None for nothing.
     :param failure: why there is no image, None where there is one.
     """
 
+    job_id: str | None
     links: tuple[ImageLink, ...]
     credits: float | None
     seed: int
@@ -116,7 +118,8 @@ def _shown(number: int, candidate: Candidate) -> list[str]:
     images = " ".join(f"![Image {number}](<{link.source}>)" for link in candidate.links)
     cost = "" if candidate.credits is None else f" · {candidate.credits:g} credits"
     links = "".join(f" · [full size](<{link.target}>)" for link in candidate.links)
-    parts = [heading, images, f"Seed {candidate.seed}{cost}{links}"]
+    job = "" if candidate.job_id is None else f" · job {code(candidate.job_id)}"
+    parts = [heading, images, f"Seed {candidate.seed}{cost}{job}{links}"]
     return [*parts, candidate.lettering] if candidate.lettering else parts
 
 

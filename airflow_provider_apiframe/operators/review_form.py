@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -30,6 +31,7 @@ from airflow_provider_apiframe.operators.review_round import (
     of_candidates,
     round_of,
 )
+from airflow_provider_apiframe.version_compat import region_of
 
 try:
     from airflow.providers.standard.operators.hitl import HITLOperator
@@ -125,6 +127,7 @@ class ReviewOperator(HITLOperator):
             again=AGAIN,
             nothing=NOTHING,
         )
+        self._check_what_is_asked(context["ti"].id, shown["results"])
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Decision:
@@ -158,6 +161,25 @@ class ReviewOperator(HITLOperator):
             index = self.options.index(option)
             decision["image"], decision["result"] = index + 1, shown["results"][index]
         return decision
+
+    def _check_what_is_asked(self, ti_id: UUID, results: Sequence[ImageJobResult | None]) -> None:
+        """Refuse to ask with a form that shows other images than there are now.
+
+        Before Airflow 3.4 a task that is tried again, or cleared, keeps its first form.
+        """
+        kept = kept_form(self, ti_id)
+        if kept is None:
+            return
+        for number, result in enumerate(results, 1):
+            if _option(number) in kept.options and (
+                result is None or result["job_id"] not in (kept.body or "")
+            ):
+                raise AirflowFailException(
+                    f"Image {number} was made anew after the form had shown it, and this Airflow "
+                    "(before 3.4) cannot replace a form: it would show the old image. Start a new "
+                    "run to be asked about new images. Clearing only this task asks about the "
+                    "same images again."
+                )
 
     def _what_to_show(self, context: Context) -> Shown:
         planned = round_of(context, self.plan)
@@ -209,16 +231,19 @@ class ReviewOperator(HITLOperator):
         for index, (result, reading) in enumerate(zip(shown["results"], readings, strict=True)):
             seed = shown["round"]["seeds"][index]
             if result is None:
-                made.append(Candidate((), None, seed, failure=self._failure(context, index)))
+                made.append(Candidate(None, (), None, seed, failure=self._failure(context, index)))
             else:
                 links = self._links(context, index, result)
                 words = lettering_text(reading) if reading else None
-                made.append(Candidate(links, result["credit_cost"], seed, words))
+                cost = result["credit_cost"]
+                made.append(Candidate(result["job_id"], links, cost, seed, words))
         return made
 
     def _links(self, context: Context, index: int, result: ImageJobResult) -> tuple[ImageLink, ...]:
         ti = context["ti"]
-        region = ti.xcom_pull(task_ids=self.images, key=REGION_KEY, map_indexes=index)
+        region = None
+        if region_of(ti):
+            region = ti.xcom_pull(task_ids=self.images, key=REGION_KEY, map_indexes=index)
         coordinates = {
             "dag_id": ti.dag_id,
             "run_id": ti.run_id,
@@ -233,6 +258,27 @@ class ReviewOperator(HITLOperator):
         """Return why a candidate has no image."""
         pushed = context["ti"].xcom_pull(task_ids=self.images, key="failure", map_indexes=index)
         return pushed["reason"] if pushed else f"see the log of {self.images}, map index {index}"
+
+
+def kept_form(form: ReviewOperator, ti_id: UUID) -> Any:
+    """Hand a form to Airflow, and return the one that it keeps: ``options``, ``body``.
+
+    Airflow's own ``upsert_hitl_detail`` does the same and drops the answer.
+    """
+    from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    return SUPERVISOR_COMMS.send(
+        CreateHITLDetailPayload(
+            ti_id=ti_id,
+            options=form.options,
+            subject=form.subject,
+            body=form.body,
+            defaults=form.defaults,
+            params=form.serialized_params,
+            assigned_users=form.assigned_users or [],
+        )
+    )
 
 
 def _option(number: int) -> str:

@@ -2,8 +2,8 @@
 
 The record comes from an XCom, which any author of a DAG can write as they like, and the file is
 read with the rights of the API server. So only a file whose SHA-256 is the recorded one is handed
-out: whoever makes up a record must know the file already. A local file that is missing and one that
-is another are told apart in no way.
+out: whoever makes up a record must know the file already, or at least its SHA-256. A local file
+that is missing and one that is another are told apart in no way.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from airflow_provider_apiframe.hooks.object_store import (
     storage_path,
 )
 from airflow_provider_apiframe.plugins.recorded_image import ImageUnavailableError, RecordedImage
+from airflow_provider_apiframe.version_compat import redacted
 
 MAX_SECONDS = 60.0
 """Time cap of reading one image."""
@@ -69,13 +70,18 @@ def _fetch(image: RecordedImage, conn_id: str | None, target: Path) -> None:
     try:
         source = storage_path(image.uri, conn_id)
     except StorageError as error:
-        raise ImageUnavailableError(502, f"On the API server, {error}") from None
+        raise _unreadable(error) from None
     try:
         local_copy(source, target, exact_bytes=image.bytes, max_seconds=MAX_SECONDS)
     except StorageError as error:
         if not error.transient or image.scheme in _LOCAL_SCHEMES:
             raise _gone(image) from None
-        raise ImageUnavailableError(502, f"On the API server, {error}") from None
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: StorageError) -> ImageUnavailableError:
+    # Storage libraries quote what they like, and viewers are not those who keep the connections.
+    return ImageUnavailableError(502, f"On the API server, {redacted(str(error))}")
 
 
 def _gone(image: RecordedImage) -> ImageUnavailableError:

@@ -15,7 +15,7 @@ from airflow_provider_apiframe.api.settings import ClientOptions
 from airflow_provider_apiframe.api.validation import fields_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TASK = re.compile(r"(FluxGenerateOperator|ApiframeJobSensor)(\.partial)?$")
+TASK = re.compile(r"(FluxGenerateOperator|ApiframeJobSensor|review_images)(\.partial)?$")
 
 if not README.is_file():
     pytest.skip("the README is not there", allow_module_level=True)

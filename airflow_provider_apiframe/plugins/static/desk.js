@@ -43,6 +43,8 @@ export class Desk {
       const known = this.#jobs.get(key);
       if (known) known.update(ti);
       else this.#jobs.set(key, new Job(ti));
+      // Before a task is expanded one instance without an index stands for all of them.
+      if (ti.map_index >= 0) this.#forget(keyOf({ ...ti, map_index: -1 }));
     }
     if (!instances.length) return;
     for (const ti of instances) this.#draw(keyOf(ti));
@@ -80,6 +82,7 @@ export class Desk {
 
   #draw(key) {
     const job = this.#jobs.get(key);
+    if (!job) return; // forgotten while it was read
     const cards = this.#cards.get(key) ?? [];
     const count = Math.max(1, job.images.length);
     while (cards.length > count) this.#remove(cards.pop());
@@ -96,6 +99,12 @@ export class Desk {
       card.item.count = count;
       card.update();
     }
+  }
+
+  #forget(key) {
+    this.#cards.get(key)?.forEach((card) => this.#remove(card));
+    this.#cards.delete(key);
+    this.#jobs.delete(key);
   }
 
   #remove(card) {

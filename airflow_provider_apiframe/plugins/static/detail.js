@@ -114,6 +114,7 @@ export class Detail {
       image.referrerPolicy = "no-referrer";
       const swap = () => this.#full === full && (parts.image.src = full);
       image.addEventListener("load", swap);
+      image.addEventListener("error", swap); // the shown image fails then, too, and says so
       image.src = full;
     }
   }

@@ -35,7 +35,9 @@ export function allFacts(item, seenSize) {
     ["size", pixels(image.width, image.height) || seenSize],
     [
       "file",
-      [image.content_type?.replace("image/", ""), bytes(image.bytes)].filter(Boolean).join(", "),
+      [shown(image.content_type ?? "").replace("image/", ""), bytes(image.bytes)]
+        .filter(Boolean)
+        .join(", "),
     ],
     [
       "credits",

@@ -26,6 +26,7 @@ class Gallery {
   #timer = null;
   #isReading = false;
   #announcedAt = 0;
+  #announcing = null;
 
   constructor(source, wanted) {
     this.source = source;
@@ -121,13 +122,20 @@ class Gallery {
     if (!this.desk.isEmpty && !totals.shown) {
       this.#tellEmpty("Nothing matches", "Other words, another task or another state may.");
     }
-    if (Date.now() - this.#announcedAt > ANNOUNCE) {
-      this.#announcedAt = Date.now();
-      setText(byTestId("announcements"), words);
-    }
+    this.#announce(words);
     this.picks.update();
     this.detail.update();
     this.#openWanted();
+  }
+
+  /** Let screen readers say the totals: at once, or when the last ones had their time. */
+  #announce(words) {
+    clearTimeout(this.#announcing);
+    const pause = Math.max(0, this.#announcedAt + ANNOUNCE - Date.now());
+    this.#announcing = setTimeout(() => {
+      this.#announcedAt = Date.now();
+      setText(byTestId("announcements"), words);
+    }, pause);
   }
 
   /** Open the image that a link leads to, once it is there. */

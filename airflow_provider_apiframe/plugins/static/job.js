@@ -19,10 +19,12 @@ const UNMADE = new Map([
 ]);
 const FAILED = new Set(["failed", "up_for_retry", "skipped"]); // a sensor may skip for an error
 const MAX_READS = 6; // of a value that Airflow fails to give
+const MAX_IMAGES = 100; // of a job; the image route hands out no more either
 
 const PROGRESS = "apiframe_progress";
 const NO_RESULT = "Its result is none of this provider's, or is kept by an XCom backend.";
-const NO_XCOM = "Its result was not kept as an XCom (do_xcom_push=False).";
+const NO_XCOM =
+  "It left no result as an XCom: it has do_xcom_push=False, or was marked as a success by hand.";
 
 let hasStateStore = true; // Airflow 3.3 and newer
 
@@ -124,8 +126,8 @@ export class Job {
 
   get images() {
     const images = this.result?.images;
-    if (Array.isArray(images)) return images.filter((image) => image && typeof image === "object");
-    return [];
+    if (!Array.isArray(images)) return [];
+    return images.slice(0, MAX_IMAGES).filter((image) => image && typeof image === "object");
   }
 
   get jobId() {
@@ -188,7 +190,7 @@ export class Job {
     if (text(image?.uri) && text(image?.sha256)) {
       addresses.push(storedImage(this.ti, n, image.sha256, size));
     }
-    if (/^https?:\/\//i.test(image?.url ?? "")) addresses.push(image.url);
+    if (/^https?:\/\//i.test(text(image?.url) ?? "")) addresses.push(image.url);
     return addresses;
   }
 
@@ -240,7 +242,7 @@ function asFailure(value) {
   const failure = decoded(value);
   const reason = text(failure?.reason);
   if (!reason) return null;
-  const isRefusal = /refus|moderat|content.polic|flagged|nsfw/i.test(reason);
+  const isRefusal = /(?<!connection )refus|moderat|content.polic|flagged|nsfw/i.test(reason);
   return { job_id: text(failure.job_id), reason: reason.slice(0, 1000), isRefusal };
 }
 

@@ -4,17 +4,7 @@ import { assetPage, get, getAll, runPage, runPath } from "./airflow.js";
 
 const UNFINISHED = new Set(["queued", "running"]);
 const CONNECTION = "apiframe_conn_id"; // all tasks of this provider template it
-const OPERATORS = new Set([
-  "FluxGenerateOperator",
-  "FluxGenerateBatchOperator",
-  "ImageGenerateOperator",
-  "ImageGenerateBatchOperator",
-  "ImageUpscaleOperator",
-  "ImageEditOperator",
-  "ImageBackgroundRemoveOperator",
-  "MidjourneyActionOperator",
-  "ApiframeJobSensor",
-]);
+const OPERATORS = new Set(["FluxGenerateOperator", "CandidateImageOperator", "ApiframeJobSensor"]);
 const OVERLAP = 30_000; // ms: clocks of server and database differ, and writes take a moment
 
 /** The task instances of a run; of one task, or of one mapped task, where the tab is its. */

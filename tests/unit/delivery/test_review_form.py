@@ -79,8 +79,8 @@ def test_a_remark_is_one_piece_of_code(text):
 @given(st.text(alphabet=st.sampled_from("`|\\\n <>![]()#*_a"), max_size=60).filter(str.strip))
 @example("a \\| b")
 def test_no_reason_of_a_failure_leaves_its_cell(text):
-    failed = [Candidate((), None, seed, failure=text) for seed in (1, 2, 3)]
-    plain = [Candidate((), None, seed, failure="refused") for seed in (1, 2, 3)]
+    failed = [Candidate(None, (), None, seed, failure=text) for seed in (1, 2, 3)]
+    plain = [Candidate(None, (), None, seed, failure="refused") for seed in (1, 2, 3)]
     assert tokens(body(candidates=failed)) == tokens(body(candidates=plain))
 
 
@@ -94,8 +94,8 @@ def test_a_long_prompt_is_shown_whole_in_lines_that_need_no_scrolling():
 def test_each_candidate_has_its_image_and_what_there_is_to_know():
     text = body(
         candidates=[
-            Candidate((LINK,), 12.0, 7, "By OCR: says ` SALE `"),
-            Candidate((), None, 8, failure="refused: `nudity`"),
+            Candidate("j-1", (LINK,), 12.0, 7, "By OCR: says ` SALE `"),
+            Candidate(None, (), None, 8, failure="refused: `nudity`"),
         ],
         max_credits=100,
     )
@@ -105,7 +105,7 @@ def test_each_candidate_has_its_image_and_what_there_is_to_know():
         "| **Image 1** | **Image 2** |",
         "| --- | --- |",
         "| ![Image 1](<https://cdn.example/a.png>) | Not made: `` refused: `nudity` `` |",
-        "| Seed 7 · 12 credits · [full size](<https://cdn.example/a.png>) |  |",
+        "| Seed 7 · 12 credits · job ` j-1 ` · [full size](<https://cdn.example/a.png>) |  |",
         "| By OCR: says ` SALE ` |  |",
     ]
     assert "pays for 2 more" in text

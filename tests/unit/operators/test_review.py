@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import json
 import subprocess
 import sys
+import uuid
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -27,15 +30,17 @@ def has_forms() -> bool:
 
 @pytest.mark.skipif(has_forms(), reason="this Airflow has forms for running tasks")
 def test_without_forms_the_import_says_what_is_needed():
-    with pytest.raises(AirflowOptionalProviderFeatureException, match=r"needs Airflow 3\.1 or newer"):
+    with pytest.raises(
+        AirflowOptionalProviderFeatureException, match=r"needs Airflow 3\.1 or newer"
+    ):
         importlib.import_module("airflow_provider_apiframe.operators.review")
 
 
 if not has_forms():
     pytest.skip("Airflow 3.1 and newer have forms", allow_module_level=True)
 
-from airflow_provider_apiframe.operators.review import decided, review_images
-from airflow_provider_apiframe.operators.review_form import ReviewOperator
+from airflow_provider_apiframe.operators.review import decided, review_images  # noqa: E402
+from airflow_provider_apiframe.operators.review_form import ReviewOperator  # noqa: E402
 
 
 def dag() -> DAG:
@@ -145,10 +150,7 @@ def test_importing_it_brings_in_no_http_library_of_ours():
 
 @pytest.mark.parametrize("again", [True, False])
 def test_a_loop_goes_on_while_new_images_are_asked_for(again):
-    class Loop:
-        result = {"again": again}
-
-    assert decided(loop=Loop) is not again
+    assert decided(loop=SimpleNamespace(result={"again": again})) is not again
 
 
 def form(**arguments) -> ReviewOperator:
@@ -169,7 +171,10 @@ def form(**arguments) -> ReviewOperator:
     )
 
 
-RESULTS = [{"job_id": "j-1", "credit_cost": 12}, {"job_id": "j-2", "credit_cost": 12}]
+RESULTS = [
+    {"job_id": "j-1", "credit_cost": 12, "images": []},
+    {"job_id": "j-2", "credit_cost": 12, "images": []},
+]
 SHOWN = {
     "round": {"number": 1, "prompt": "a mug", "seeds": [1, 2], "spent": 0.0, "price": None},
     "results": RESULTS,
@@ -181,8 +186,13 @@ SHOWN = {
 class Pulls:
     """A task instance for which these XComs are there."""
 
+    dag_id, run_id, id = "a_dag", "a_run", uuid.UUID(int=1)
+
     def __init__(self, pushed):
         self.pushed = pushed
+
+    def xcom_push(self, key, value):
+        self.pushed[("review", key)] = value
 
     def xcom_pull(self, task_ids, key="return_value", map_indexes=None):
         found = self.pushed.get((task_ids, key))
@@ -271,3 +281,63 @@ def test_what_is_not_known_counts_with_the_highest_price(costs, spent):
         ("images", "job_id"): ["j-1", "j-2"],
     }
     assert form()._what_to_show({"ti": Pulls(pushed)})["spent"] == spent
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Ask about a round, and return what was sent to Airflow; it keeps *kept* if there is one."""
+
+    def ask(results, kept=None, **arguments):
+        sent = []
+
+        class Comms:
+            def send(self, msg):
+                sent.append(msg)
+                return kept
+
+        name = "airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS"
+        monkeypatch.setattr(name, Comms(), raising=False)
+        pushed = {("plan", "round"): SHOWN["round"], ("images", "return_value"): results}
+        ti = Pulls(pushed)
+        try:
+            form(**arguments).execute({"ti": ti, "task_instance": ti})
+        except BaseException as ended:
+            if type(ended).__name__ not in ("TaskAwaitingInput", "TaskDeferred"):
+                raise
+        ours, airflows = [json.loads(message.model_dump_json()) for message in sent]
+        assert ours == airflows
+        return airflows
+
+    return ask
+
+
+def test_the_first_image_there_is_is_the_default(ask):
+    assert ask([None, RESULTS[1]], default="first")["defaults"] == ["Image 2"]
+    assert ask(RESULTS)["defaults"] is None
+
+
+def test_only_who_is_named_may_answer(ask):
+    ada = {"id": "1", "name": "Ada"}
+    assert ask(RESULTS, assigned_users=[ada])["assigned_users"] == [ada]
+    assert ask(RESULTS)["assigned_users"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        (["Image 1", "Image 2"], "j-1 j-2"),  # tried again, or cleared alone
+        (["Image 2"], "j-2"),  # the first one failed then, and is there now
+    ],
+)
+def test_a_form_that_airflow_kept_may_ask_about_the_same_images(ask, options, body):
+    kept = SimpleNamespace(options=[*options, "New images", "None of these"], body=body)
+    assert ask(RESULTS, kept)
+
+
+@pytest.mark.parametrize(
+    ("results", "body"), [(RESULTS, "j-1 j-old"), ([RESULTS[0], None], "j-1 j-2")]
+)
+def test_a_form_that_airflow_kept_approves_no_image_that_it_does_not_show(ask, results, body):
+    kept = SimpleNamespace(options=["Image 1", "Image 2"], body=body)
+    with pytest.raises(AirflowFailException, match="Image 2 was made anew"):
+        ask(results, kept)
