@@ -56,9 +56,5 @@ def provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.image.ImageLink",
             f"{_PACKAGE}.links.job.ApiframeJobLink",
         ],
-        # By name: the UI's part is Airflow's to import.
-        "plugins": [
-            {"name": "apiframe", "plugin-class": f"{_PACKAGE}.plugins.gallery.GalleryPlugin"}
-        ],
         "config": config_sections(),
     }

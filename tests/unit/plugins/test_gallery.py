@@ -13,15 +13,15 @@ OLD = ()
 NEW = ("nav", "dag", "dag_run", "task", "task_instance", "asset", "base")
 
 
-def test_airflow_finds_the_plugin():
+def test_airflow_finds_the_plugin_in_one_way_only():
     (point,) = [
         point
         for point in importlib.metadata.entry_points(group="airflow.plugins")
         if point.name == "apiframe"
     ]
     assert point.load() is GalleryPlugin
-    (declared,) = get_provider_info()["plugins"]
-    assert declared["plugin-class"] == point.value.replace(":", ".")
+    # Where providers are not loaded lazily, a plugin that both name is an import error in the UI.
+    assert "plugins" not in get_provider_info()
 
 
 def test_an_airflow_that_knows_no_tab_on_assets_gets_none():
