@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 Answer = tuple[str, dict[str, Any]]
 """The option that is chosen, and what is typed into the form's fields."""
@@ -14,6 +17,23 @@ Form = dict[str, Any]
 """A form as the API gives it."""
 
 WAITING = ("deferred", "awaiting_input")
+
+
+def has_forms() -> bool:
+    """Return whether running tasks can ask people (Airflow 3.1+)."""
+    return _hitl_operators() is not None
+
+
+def has_forms_in_test_runs() -> bool:
+    """Return whether they can do so in ``dag.test()`` too (Airflow 3.3+)."""
+    return hasattr(_hitl_operators(), "TaskAwaitingInput")
+
+
+def _hitl_operators() -> Any:
+    try:
+        return importlib.import_module("airflow.providers.standard.operators.hitl")
+    except (ImportError, AirflowOptionalProviderFeatureException):
+        return None
 
 
 class Reviewer:
