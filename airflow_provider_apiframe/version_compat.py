@@ -25,9 +25,11 @@ except ImportError:  # Airflow 2
 
 __all__ = [
     "attached_store",
+    "can_push_from_triggers",
     "has_external_views",
     "has_file_system",
     "mask_secret",
+    "push_from_trigger",
     "push_link",
     "push_multiple_outputs",
     "redacted",
@@ -96,6 +98,18 @@ def push_link(ti: Any, key: str, url: str) -> None:
     else:
         of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
         base.set(key=key, value=url, map_index=ti.map_index, **of_ti)
+
+
+def can_push_from_triggers() -> bool:
+    """Return whether a trigger can push an XCom without blocking its event loop (Airflow 3.3+)."""
+    return hasattr(_xcom_classes()[0], "aset")
+
+
+async def push_from_trigger(ti: Any, key: str, value: Any) -> None:
+    """Push a small XCom of the trigger's task instance, into Airflow's own database."""
+    base, _ = _xcom_classes()
+    of_ti = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+    await base.aset(key=key, value=value, map_index=ti.map_index, **of_ti)
 
 
 def stored_link(ti_key: Any, key: str) -> Any:

@@ -13,7 +13,8 @@ from airflow_provider_apiframe.api.models import Job
 log = logging.getLogger(__name__)
 
 PROGRESS_KEY = "apiframe_progress"
-"""Under this key Airflow's task state store holds a :class:`Progress`."""
+"""Under this key Airflow's task state store holds a :class:`Progress`; for the time of a deferral
+so does an XCom, see ``triggers/progress.py``."""
 
 MIN_SECONDS = 5.0
 """How long a mere change of the percentage waits until it is written."""
@@ -32,37 +33,49 @@ class Progress(TypedDict):
     at: str
 
 
-class ProgressRecord:
-    """Writes how far the job of this try is, when its status changes, and now and then between.
+class ProgressNews:
+    """Says what is worth writing down of one job: each new status, and now and then how far it is.
 
-    It never ends a wait, and slows it down once at most: after an error nothing more is written.
-
-    :param store: Airflow's task state store, None where there is none: then nothing is written.
     :param clock: gives seconds that never jump.
     """
 
-    def __init__(self, store: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._status: str | None = None
         self._progress: float | int | None = None
         self._written_at = 0.0
 
-    def write(self, job: Job) -> None:
-        """Keep what a poll showed, if that is worth a request to Airflow."""
-        if self._store is None:
-            return
+    def of(self, job: Job) -> Progress | None:
+        """Return what to write of a poll, and take it for written; None where that is nothing."""
         status, progress = job.status[:MAX_STATUS_CHARACTERS], _percentage(job.progress)
         now = self._clock()
         has_moved = progress != self._progress and now - self._written_at >= MIN_SECONDS
         if status == self._status and not has_moved:
-            return
+            return None
         self._status, self._progress, self._written_at = status, progress, now
-        seen = Progress(
-            status=status, progress=progress, at=datetime.now(UTC).isoformat(timespec="seconds")
-        )
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return Progress(status=status, progress=progress, at=at)
+
+
+class ProgressRecord:
+    """Writes how far the job of this try is.
+
+    It never ends a wait, and slows it down once at most: after an error nothing more is written.
+
+    :param store: Airflow's task state store, None where there is none: then nothing is written.
+    :param clock: as in :class:`ProgressNews`.
+    """
+
+    def __init__(self, store: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._news = ProgressNews(clock)
+
+    def write(self, job: Job) -> None:
+        """Keep what a poll showed, if that is worth a request to Airflow."""
+        if self._store is None or (news := self._news.of(job)) is None:
+            return
         try:
-            self._store.set(PROGRESS_KEY, seen)
+            self._store.set(PROGRESS_KEY, news)
         except Exception as error:  # whatever it is: the image is paid, and the job goes on
             self._store = None
             log.warning("The progress is no longer kept in the task state store: %s", error)

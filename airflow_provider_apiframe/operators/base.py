@@ -190,6 +190,7 @@ class ApiframeOperator(BaseOperator):
                     self.apiframe_conn_id,
                     reused=reused,
                     prompt=job.prompt or request.prompt,
+                    keeps_progress=bool(self.do_xcom_push),
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
             job = wait_for_job(self.hook.client, wait, on_poll=progress.write)

@@ -143,7 +143,9 @@ class ApiframeJobSensor(BaseSensorOperator):
                 self.job_id, timeout=float(self.timeout), poll_interval=float(self.poke_interval)
             )
         prompt = job.prompt if job else None
-        trigger = ApiframeJobTrigger.of(wait, self.apiframe_conn_id, prompt=prompt)
+        trigger = ApiframeJobTrigger.of(
+            wait, self.apiframe_conn_id, prompt=prompt, keeps_progress=bool(self.do_xcom_push)
+        )
         return self.defer(trigger=trigger, method_name="execute_complete")
 
     def poke(self, context: Context) -> PokeReturnValue:

@@ -27,11 +27,12 @@ from airflow_provider_apiframe.exceptions import (
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.polling.report import REPORT_SECONDS, Report
 from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.triggers.progress import DeferredProgress
 from airflow_provider_apiframe.triggers.request_share import for_one_triggerer
 
 WATCHER = "airflow_provider_apiframe.polling.watcher"
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 """How often a trigger looks whether there is something new to say of its job."""
 
 MIN_DEFERRAL_SECONDS = 10.0
@@ -68,6 +69,7 @@ class ApiframeJobTrigger(BaseTrigger):
         the list of jobs leaves it out.
     :param not_before: seconds since the epoch; the event is held back until then, see
         MIN_DEFERRAL_SECONDS.
+    :param keeps_progress: whether it may push an XCom that says how far the job is.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class ApiframeJobTrigger(BaseTrigger):
         reused: bool = False,
         prompt: str | None = None,
         not_before: float = 0.0,
+        keeps_progress: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
@@ -88,10 +91,17 @@ class ApiframeJobTrigger(BaseTrigger):
         self.reused = reused
         self.prompt = prompt
         self.not_before = not_before
+        self.keeps_progress = keeps_progress
 
     @classmethod
     def of(
-        cls, wait: Wait, apiframe_conn_id: str, *, reused: bool = False, prompt: str | None = None
+        cls,
+        wait: Wait,
+        apiframe_conn_id: str,
+        *,
+        reused: bool = False,
+        prompt: str | None = None,
+        keeps_progress: bool = False,
     ) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer, for a task that defers now."""
         not_before = time.time() + MIN_DEFERRAL_SECONDS
@@ -103,6 +113,7 @@ class ApiframeJobTrigger(BaseTrigger):
             reused,
             prompt,
             not_before,
+            keeps_progress,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -119,6 +130,8 @@ class ApiframeJobTrigger(BaseTrigger):
             arguments["prompt"] = self.prompt
         if self.not_before:
             arguments["not_before"] = self.not_before
+        if self.keeps_progress:
+            arguments["keeps_progress"] = True
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -152,13 +165,19 @@ class ApiframeJobTrigger(BaseTrigger):
 
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
         report = Report(time.monotonic())
+        # Without an id it runs in `dag.test()`, whose tasks nobody watches.
+        shown = self.keeps_progress and self.trigger_id is not None
+        progress = DeferredProgress(self.task_instance if shown else None)
         while True:
             settings = await self._settings(wait)
             watcher = JobWatcher.of(for_one_triggerer(settings))
             waiting = asyncio.ensure_future(watcher.wait(wait))
             try:
                 while not (await asyncio.wait([waiting], timeout=LOOK_SECONDS))[0]:
-                    if not report.is_due(watcher.latest(wait), time.monotonic()):
+                    latest = watcher.latest(wait)
+                    if latest is not None:
+                        await progress.write(latest)
+                    if not report.is_due(latest, time.monotonic()):
                         continue
                     last_seen = watcher.last_seen(wait)
                     self.log.info("Waiting for job %s: %s", self.job_id, last_seen)

@@ -340,6 +340,7 @@ def test_deferrable_it_defers_with_an_absolute_deadline_and_no_secret(connected,
         "apiframe_conn_id": "apiframe_default",
         "poll_interval": 3,
         "prompt": "a poster",
+        "keeps_progress": True,
     }
     assert deferred.value.method_name == "execute_complete"
     assert not deferred.value.kwargs  # dag.test() loses them; everything is in the event
