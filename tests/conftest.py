@@ -47,7 +47,6 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     # Who answers a form in a test needs no password.
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
 }
 # One folder for the examples and for the DAGs the tests write: Airflow 3 runs only what lies in its
 # DAGs folder.

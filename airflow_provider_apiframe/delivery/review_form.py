@@ -69,6 +69,7 @@ def form_text(
     can_go_on: bool,
     again: str,
     nothing: str,
+    remark: str | None = None,
 ) -> str:
     """Return the form's body.
 
@@ -79,12 +80,15 @@ def form_text(
     :param can_go_on: whether another round may be asked for.
     :param again: the option that asks for another round.
     :param nothing: the option that ends the review without an image.
+    :param remark: a sentence that holds for all candidates, ready to show.
     """
     limit = "" if max_credits is None else f" of at most {max_credits:g}"
     parts = [
         f"Round {review['number']} of {rounds}. {spent:g} credits spent{limit}. The prompt:",
         block(review["prompt"]),
     ]
+    if remark:
+        parts.append(remark)
     columns = [_shown(number, candidate) for number, candidate in enumerate(candidates, 1)]
     parts += [_table(columns[n : n + PER_ROW]) for n in range(0, len(columns), PER_ROW)]
     if can_go_on:
@@ -150,6 +154,17 @@ def image_links(
             url = quote(image["url"], safe="%/:?#[]@!$&'()*+,;=~")
             links.append(ImageLink(url, url))
     return tuple(links)
+
+
+def lettering_texts(
+    readings: Sequence[Reading | None],
+) -> tuple[str | None, list[str | None]]:
+    """Say what OCR found: what holds for all candidates, and what for each of them."""
+    texts = [reading and lettering_text(reading) for reading in readings]
+    problems = {reading["problem"] for reading in readings if reading}
+    if len(problems) == 1 and None not in problems:
+        return next(filter(None, texts)), [None] * len(texts)
+    return None, texts
 
 
 def lettering_text(reading: Reading) -> str:

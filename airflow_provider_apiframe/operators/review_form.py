@@ -23,7 +23,7 @@ from airflow_provider_apiframe.delivery.review_form import (
     ImageLink,
     form_text,
     image_links,
-    lettering_text,
+    lettering_texts,
 )
 from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRound, Shown
 from airflow_provider_apiframe.operators.review_round import (
@@ -117,15 +117,17 @@ class ReviewOperator(HITLOperator):
         self.defaults = [_option(made[0])] if self.default == "first" else None
         prompt = {PROMPT_PARAM: _prompt_param(shown["round"]["prompt"])}
         self.params = ParamsDict(prompt if shown["can_go_on"] else {})
+        remark, lettering = lettering_texts(self._readings(context))
         self.body = form_text(
             shown["round"],
-            self._candidates(context, shown),
+            self._candidates(context, shown, lettering),
             rounds=self.rounds,
             spent=shown["spent"],
             max_credits=self.max_credits,
             can_go_on=shown["can_go_on"],
             again=AGAIN,
             nothing=NOTHING,
+            remark=remark,
         )
         self._check_what_is_asked(context["ti"].id, shown["results"])
         return super().execute(context)
@@ -222,22 +224,23 @@ class ReviewOperator(HITLOperator):
                 spent += unknown if cost is None else cost
         return spent
 
-    def _candidates(self, context: Context, shown: Shown) -> list[Candidate]:
-        readings: list[Reading | None] = []
-        if self.lettering:
-            readings = context["ti"].xcom_pull(task_ids=self.lettering) or []
-        readings += [None] * (self.candidates - len(readings))
+    def _candidates(
+        self, context: Context, shown: Shown, lettering: Sequence[str | None]
+    ) -> list[Candidate]:
         made: list[Candidate] = []
-        for index, (result, reading) in enumerate(zip(shown["results"], readings, strict=True)):
+        for index, (result, words) in enumerate(zip(shown["results"], lettering, strict=True)):
             seed = shown["round"]["seeds"][index]
             if result is None:
                 made.append(Candidate(None, (), None, seed, failure=self._failure(context, index)))
             else:
                 links = self._links(context, index, result)
-                words = lettering_text(reading) if reading else None
                 cost = result["credit_cost"]
                 made.append(Candidate(result["job_id"], links, cost, seed, words))
         return made
+
+    def _readings(self, context: Context) -> list[Reading | None]:
+        pulled = context["ti"].xcom_pull(task_ids=self.lettering) if self.lettering else None
+        return list(pulled or [None] * self.candidates)
 
     def _links(self, context: Context, index: int, result: ImageJobResult) -> tuple[ImageLink, ...]:
         ti = context["ti"]

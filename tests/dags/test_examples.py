@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from dag_runs import dag_bag
 from PIL import Image
+from reviewer import Reviewer, has_forms_in_test_runs
 
 
 def test_the_poster_is_made_and_its_link_reaches_the_next_task(connected, run_dag):
@@ -137,3 +141,22 @@ def test_the_form_refuses_a_ratio_that_is_none(ratio, trigger_form):
     trigger_form("example_marketing_assets", {"channels": {"feed": "9:16"}})
     with pytest.raises(AirflowException, match="channels"):
         trigger_form("example_marketing_assets", {"channels": {"feed": ratio}})
+
+
+def test_an_image_goes_on_once_a_person_has_approved_it(connected, run_dag, tmp_path):
+    if not has_forms_in_test_runs():
+        pytest.skip("Airflow 3.3 and newer have forms in dag.test()")
+    with Reviewer([("Image 3", {})]) as reviewer:
+        run = run_dag("example_approved_campaign", conf={"output": f"{tmp_path}/"})
+    (form,) = reviewer.forms
+    said = ("By OCR: says ` SUMMER SALE `", "The lettering was not read")
+    assert [form["body"].count(text) for text in said] in ([4, 0], [0, 1])
+    chosen = run.xcom("review_images.chosen")
+    assert run.xcom("publish") == chosen["images"][0]["uri"]
+    assert chosen["image"] == 3
+    assert connected.state.jobs_paid == 4
+
+
+def test_the_approved_campaign_is_no_import_error_where_airflow_has_no_forms():
+    bag = dag_bag(Path(os.environ["AIRFLOW_HOME"]) / "dags" / "example_approved_campaign.py")
+    assert not bag.import_errors

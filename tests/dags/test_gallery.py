@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowPlugin
+from api_users import token_of
 from fastapi.testclient import TestClient
 from image_files import SAMPLES
 from PIL import Image
@@ -79,12 +80,7 @@ class Airflow:
         self.run = run
 
     def client(self, role: str | None = "viewer", **headers: str) -> TestClient:
-        from airflow.api_fastapi.app import get_auth_manager
-        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-        user = SimpleAuthManagerUser(username="somebody", role=role)
-        token = get_auth_manager().generate_jwt(user)
-        headers = headers or {"Authorization": f"Bearer {token}"}
+        headers = headers or {"Authorization": f"Bearer {token_of(role)}"}
         return TestClient(self.app, headers=headers, follow_redirects=False)
 
     def image(

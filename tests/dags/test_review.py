@@ -1,21 +1,10 @@
 from __future__ import annotations
 
-import importlib
-
 import pytest
-
-pytest.importorskip(
-    "airflow.providers.standard.operators.hitl", reason="Airflow 3.1 and newer have forms"
-)
-
 from airflow.providers.common.compat.sdk import task_group
-from reviewer import Reviewer
+from reviewer import Reviewer, has_forms_in_test_runs
 
 IS_LOOP = hasattr(task_group(group_id="a_group")(lambda: None), "loop")
-
-HAS_PARKING = hasattr(
-    importlib.import_module("airflow.providers.standard.operators.hitl"), "TaskAwaitingInput"
-)
 
 DAG = """
     from airflow.providers.common.compat.sdk import DAG, task
@@ -34,8 +23,8 @@ DAG = """
 
 @pytest.fixture
 def review(connected, run_dag):
-    if not HAS_PARKING:
-        pytest.skip("dag.test() of Airflow 3.1 and 3.2 cannot run forms")
+    if not has_forms_in_test_runs():
+        pytest.skip("Airflow 3.3 and newer have forms in dag.test()")
 
     def review(arguments, *answers):
         with Reviewer(answers) as reviewer:

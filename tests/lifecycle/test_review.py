@@ -164,3 +164,19 @@ def test_nobody_approves_an_image_that_the_form_does_not_show(
         return
     assert review.tasks()[task_id] == "failed"
     assert "Image 1 was made anew" in airflow.task_logs("a-cap")
+
+
+def test_images_that_are_kept_are_asked_about_again(airflow: OneMachine, vendor: Sandbox) -> None:
+    review = Review(airflow, vendor, "kept", "a-pen").start()
+    first = review.wait_for_form()
+    task_id = first["task_instance"]["task_id"]
+    paid = review.paid("a-pen")
+    review.clear(task_id.replace(".review", ".plan"), include_downstream=True)
+    again = review.answer("Image 2")
+    assert again["body"] == first["body"]
+    assert review.tasks()["publish"] == "success", airflow.task_logs("a-pen")
+    tasks = airflow.api.tasks("a-pen", fresh=True)
+    tries = [task["try_number"] for task in tasks if ".candidates" in task["task_id"]]
+    assert tries[:2] == [2, 2]
+    assert review.paid("a-pen") == paid
+    assert len(paid) == 2

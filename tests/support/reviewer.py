@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+from api_users import token_of
 
 Answer = tuple[str, dict[str, Any]]
 """The option that is chosen, and what is typed into the form's fields."""
@@ -14,6 +18,23 @@ Form = dict[str, Any]
 """A form as the API gives it."""
 
 WAITING = ("deferred", "awaiting_input")
+
+
+def has_forms() -> bool:
+    """Return whether running tasks can ask people (Airflow 3.1+)."""
+    return _hitl_operators() is not None
+
+
+def has_forms_in_test_runs() -> bool:
+    """Return whether they can do so in ``dag.test()`` too (Airflow 3.3+)."""
+    return hasattr(_hitl_operators(), "TaskAwaitingInput")
+
+
+def _hitl_operators() -> Any:
+    try:
+        return importlib.import_module("airflow.providers.standard.operators.hitl")
+    except (ImportError, AirflowOptionalProviderFeatureException):
+        return None
 
 
 class Reviewer:
@@ -52,8 +73,7 @@ class Reviewer:
         from fastapi.testclient import TestClient
 
         with TestClient(create_app(apps="core"), base_url="http://localhost") as client:
-            token = client.get("/auth/token").json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
+            client.headers["Authorization"] = f"Bearer {token_of('admin')}"
             while self._answers and not self._done.wait(0.2):
                 response = client.get(
                     "/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": "false"}

@@ -12,9 +12,10 @@ from airflow_provider_apiframe.operators.review import review_images
 from airflow_provider_apiframe.operators.review_form import ReviewOperator
 
 KINDS: dict[str, dict[str, Any]] = {
-    "asked": {"default": None, "response_timeout": None},
+    "asked": {},
+    "kept": {"regenerate_on_clear": False},
     "default_first": {"default": "first", "response_timeout": timedelta(seconds=5)},
-    "default_none": {"default": None, "response_timeout": timedelta(seconds=5)},
+    "default_none": {"response_timeout": timedelta(seconds=5)},
 }
 
 _execute_complete = ReviewOperator.execute_complete

@@ -15,6 +15,7 @@ from airflow_provider_apiframe.delivery.review_form import (
     form_text,
     image_links,
     lettering_text,
+    lettering_texts,
 )
 from airflow_provider_apiframe.delivery.review_result import ReviewRound
 
@@ -189,3 +190,22 @@ def test_the_form_says_what_was_read():
 def test_the_form_says_that_nothing_was_read():
     reading = Reading(found=[], missing={}, problem="tesseract is not installed")
     assert lettering_text(reading) == "The lettering was not read: ` tesseract is not installed `"
+
+
+def test_what_keeps_all_candidates_from_being_read_is_said_once():
+    problem = Reading(found=[], missing={}, problem="tesseract is not installed")
+    remark, texts = lettering_texts([problem, None, problem])
+    assert remark == lettering_text(problem)
+    assert texts == [None, None, None]
+    assert body(remark=remark).count("tesseract is not installed") == 1
+
+
+def test_what_keeps_one_candidate_from_being_read_is_said_of_that_one():
+    problem = Reading(found=[], missing={}, problem="no image")
+    read = Reading(found=["SALE"], missing={}, problem=None)
+    texts = [lettering_text(problem), None, lettering_text(read)]
+    assert lettering_texts([problem, None, read]) == (None, texts)
+
+
+def test_without_a_judge_nothing_is_said():
+    assert lettering_texts([None, None]) == (None, [None, None])

@@ -15,17 +15,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowOptionalProviderFeatureException,
     task,
 )
+from reviewer import has_forms
 
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
-
-
-def has_forms() -> bool:
-    try:
-        importlib.import_module("airflow.providers.standard.operators.hitl")
-    except (ImportError, AirflowOptionalProviderFeatureException):
-        return False
-    return True
 
 
 @pytest.mark.skipif(has_forms(), reason="this Airflow has forms for running tasks")
