@@ -15,7 +15,13 @@ import logging
 import re
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    ObjectStoragePath,
+    Param,
+    task,
+)
 
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.operators.variants import image_variants
@@ -166,7 +172,7 @@ with DAG(
         if manifest["refused"]:
             log.warning("Not made, see the logs of their tasks: %s", ", ".join(manifest["refused"]))
         if not manifest["images"]:
-            raise RuntimeError("No image was made")
+            raise AirflowFailException("No image was made")  # a retry would not find one either
         folder = ObjectStoragePath(manifest["images"][0]["uri"].rpartition("/")[0])
         page = contact_sheet(params["headline"], manifest["images"])
         (folder / "contact-sheet.html").write_text(page)

@@ -23,6 +23,8 @@ from waiting import wait_until  # noqa: E402
 
 from airflow_provider_apiframe.sandbox.server import Sandbox  # noqa: E402
 
+# A DAG file that somebody adds to the examples is seen within seconds, not after five minutes.
+SETTINGS = {"dag_processor": {"refresh_interval": 10}}
 LATENCY = (6.0, 15.0)  # seconds per image, so that there is progress to see
 FIRST_LATENCY = (0.5, 1.5)  # the finished run need not be waited for
 DAG_ID = "example_marketing_assets"
@@ -59,7 +61,7 @@ def airflow_with_a_run(port: int | None = None) -> Iterator[tuple[OneMachine, Sa
 
     :param port: of the UI; any free one by default.
     """
-    airflow = OneMachine(ROOT / "example_dags", port=port)
+    airflow = OneMachine(ROOT / "example_dags", port=port, settings=SETTINGS)
     keep_files = True
     try:
         with Sandbox(port=free_port(), latency=FIRST_LATENCY) as sandbox:

@@ -91,15 +91,16 @@ def form_text(
         parts.append(remark)
     columns = [_shown(number, candidate) for number, candidate in enumerate(candidates, 1)]
     parts += [_table(columns[n : n + PER_ROW]) for n in range(0, len(columns), PER_ROW)]
+    # In quotes, because the UI shows no emphasis, and "None of these ends ..." says the contrary.
     if can_go_on:
         parts.append(
-            f"Choose an image. Or choose *{again}*, which makes and pays for "
-            f"{len(candidates)} more, by the prompt below, as it is or edited. *{nothing}* ends "
-            "the review without an image."
+            f'Choose an image. Or choose "{again}", which makes and pays for {len(candidates)} '
+            f'more, by the prompt below, as it is or edited. "{nothing}" ends the review without '
+            "an image."
         )
     else:
         why = "this is the last round" if review["number"] >= rounds else "the credits are used up"
-        parts.append(f"Choose an image; {why}. *{nothing}* ends the review without an image.")
+        parts.append(f'Choose an image; {why}. "{nothing}" ends the review without an image.')
     return "\n\n".join(parts)
 
 

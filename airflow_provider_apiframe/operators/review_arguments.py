@@ -37,8 +37,8 @@ _NOT_TAKEN = (
 class ReviewSettings(Arguments):
     """The arguments that only a review has. What they mean is said at ``review_images``."""
 
-    candidates: int = Field(4, ge=1, le=10)
-    rounds: int = Field(3, ge=1, le=10)
+    candidates: int = Field(4, ge=1, le=10, strict=True)
+    rounds: int = Field(3, ge=1, le=10, strict=True)
     default: Default | None = Field(None, json_schema_extra={"noun": '"first" or None'})
     without_choice: WithoutChoice = "skip"
     lettering: bool = Field(False, strict=True, json_schema_extra=_FLAG)

@@ -8,6 +8,7 @@ import { credits, plural } from "./format.js";
 const STAGES = [
   ["done", "Done"],
   ["making", "Being made"],
+  ["waiting", "Not started yet"],
   ["failed", "Failed"],
   ["unmade", "Not made"],
 ];
@@ -146,7 +147,7 @@ export class Desk {
     };
     const jobs = this.jobs;
     const collected = new Set(jobs.filter((job) => job.images.length).map((job) => job.jobId));
-    const counts = { done: 0, making: 0, failed: 0, unmade: 0 };
+    const counts = { done: 0, making: 0, waiting: 0, failed: 0, unmade: 0 };
     let shown = 0;
     let all = 0;
     for (const [key, cards] of this.#cards) {
@@ -200,6 +201,7 @@ export function totalsText({ counts, credits: cost }) {
     plural(counts.done, "image"),
     cost ? credits(cost) : "",
     counts.making ? `${counts.making} being made` : "",
+    counts.waiting ? `${counts.waiting} not started yet` : "",
     counts.failed ? `${counts.failed} failed` : "",
     counts.unmade ? `${counts.unmade} not made` : "",
   ]

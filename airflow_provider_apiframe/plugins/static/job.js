@@ -56,12 +56,13 @@ export class Job {
     if (!FAILED.has(ti.state)) this.failure = null;
   }
 
-  /** One of "done", "making", "failed", "unmade". */
+  /** One of "done", "making", "waiting", "failed", "unmade". */
   get stage() {
     const { state } = this.ti;
     if (state === "success") return "done";
     if (state === "failed") return "failed";
-    return UNMADE.has(state) ? "unmade" : "making";
+    if (UNMADE.has(state)) return "unmade";
+    return state ? "making" : "waiting"; // for what comes before it, perhaps a person
   }
 
   /** Whether a task waits for the image just now. */

@@ -5,6 +5,7 @@ import { assetPage, get, getAll, runPage, runPath } from "./airflow.js";
 const UNFINISHED = new Set(["queued", "running"]);
 const CONNECTION = "apiframe_conn_id"; // all tasks of this provider template it
 const OPERATORS = new Set(["FluxGenerateOperator", "CandidateImageOperator", "ApiframeJobSensor"]);
+const HANDS_ON = "ChosenImageOperator"; // an image of another task: only its own tab shows it
 const OVERLAP = 30_000; // ms: clocks of server and database differ, and writes take a moment
 
 /** The task instances of a run; of one task, or of one mapped task, where the tab is its. */
@@ -85,7 +86,8 @@ export class RunSource {
     return (
       this.ourTasks.has(ti.task_id) ||
       CONNECTION in (ti.rendered_fields ?? {}) ||
-      OPERATORS.has(ti.operator_name)
+      OPERATORS.has(ti.operator_name) ||
+      (this.taskId !== undefined && ti.operator_name === HANDS_ON)
     );
   }
 }

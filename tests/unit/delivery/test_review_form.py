@@ -110,6 +110,8 @@ def test_each_candidate_has_its_image_and_what_there_is_to_know():
         "| By OCR: says ` SALE ` |  |",
     ]
     assert "pays for 2 more" in text
+    # Airflow's UI shows no emphasis, and without quotes this says the contrary.
+    assert '"None of these" ends the review' in text
 
 
 @pytest.mark.parametrize(
