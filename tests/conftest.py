@@ -46,7 +46,6 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-    # Who answers a form in a test needs no password.
 }
 # One folder for the examples and for the DAGs the tests write: Airflow 3 runs only what lies in its
 # DAGs folder.

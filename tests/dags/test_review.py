@@ -117,7 +117,8 @@ def test_a_form_shows_the_images_that_were_made(connected, review):
     assert states(run, "candidates", 1) == {"failed", "success"}
     (form,) = reviewer.forms
     assert form["options"] == ["Image 2", "New images", "None of these"]
-    assert "### Image 1\n\nNot made:" in form["body"]
+    assert "| **Image 1** | **Image 2** |" in form["body"]
+    assert "| Not made: " in form["body"]
     assert states(run, "publish") == {"success"}
 
 
