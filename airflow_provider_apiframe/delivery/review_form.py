@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from urllib.parse import quote, urlencode
 
 from airflow_provider_apiframe.api.params.references import is_url
@@ -21,6 +22,9 @@ from airflow_provider_apiframe.hooks.public_urls import public_url
 IMAGE_ROUTE = "/apiframe/image"
 MAX_PROMPT_LINE = 90
 MAX_REMARK = 300
+
+PER_ROW = 2
+"""Candidates side by side. The UI shows images up to 300 pixels wide, beside the DAG's grid."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ def form_text(
     ]
     if remark:
         parts.append(remark)
-    for number, candidate in enumerate(candidates, 1):
-        parts += [f"### Image {number}", *_shown(number, candidate)]
+    columns = [_shown(number, candidate) for number, candidate in enumerate(candidates, 1)]
+    parts += [_table(columns[n : n + PER_ROW]) for n in range(0, len(columns), PER_ROW)]
     if can_go_on:
         parts.append(
             f"Choose an image. Or choose *{again}*, which makes and pays for "
@@ -99,14 +103,27 @@ def form_text(
     return "\n\n".join(parts)
 
 
+def _table(columns: Sequence[Sequence[str]]) -> str:
+    """Return columns side by side, each with its first text as its heading."""
+    heading, *rows = zip_longest(*columns, fillvalue="")
+    lines = [heading, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    # No escape would do: with a backslash before it, an escaped bar ends the cell after all.
+    return text.replace("|", "¦")
+
+
 def _shown(number: int, candidate: Candidate) -> list[str]:
+    heading = f"**Image {number}**"
     if candidate.failure is not None:
-        return [f"Not made: {code(candidate.failure)}"]
-    parts = [f"![Image {number}](<{link.source}>)" for link in candidate.links]
+        return [heading, f"Not made: {code(candidate.failure)}"]
+    images = " ".join(f"![Image {number}](<{link.source}>)" for link in candidate.links)
     cost = "" if candidate.credits is None else f" · {candidate.credits:g} credits"
     links = "".join(f" · [full size](<{link.target}>)" for link in candidate.links)
     job = "" if candidate.job_id is None else f" · job {code(candidate.job_id)}"
-    parts.append(f"Seed {candidate.seed}{cost}{job}{links}")
+    parts = [heading, images, f"Seed {candidate.seed}{cost}{job}{links}"]
     return [*parts, candidate.lettering] if candidate.lettering else parts
 
 

@@ -130,13 +130,20 @@ def check_connection(location: str, conn_id: str | None) -> None:
 
 
 def local_copy(
-    source: ObjectStoragePath, target: Path, *, max_bytes: int = MAX_IMAGE_BYTES
+    source: ObjectStoragePath,
+    target: Path,
+    *,
+    max_bytes: int = MAX_IMAGE_BYTES,
+    exact_bytes: int | None = None,
+    max_seconds: float | None = None,
 ) -> None:
     """Copy *source* into the local file *target*.
 
     :param max_bytes: size cap in bytes.
+    :param exact_bytes: the size it must have; default: any.
+    :param max_seconds: time cap in seconds, default MAX_SECONDS.
     :raises StoredFileMissingError: there is no such file.
-    :raises StorageError: it is larger than allowed, or could not be read in time.
+    :raises StorageError: it has another size than allowed, or could not be read in time.
     """
     shown = _shown(source)
 
@@ -147,11 +154,14 @@ def local_copy(
         size = file_system.info(source.path)["size"]
         if size > max_bytes:
             raise StorageError(f"{shown} has {size} bytes, more than {max_bytes}", transient=False)
+        # Before it is read: a device has no size, and no end.
+        if exact_bytes not in (None, size):
+            raise StorageError(f"{shown} has {size} bytes, not {exact_bytes}", transient=False)
         file_system.get_file(source.path, str(target))
 
     with _storage_errors(f"{shown} could not be read"):
         try:
-            in_time(read)
+            in_time(read, max_seconds)
         except FileNotFoundError as error:
             text = f"{shown} could not be read: {_reason(error)}.{missing_file_hint(shown)}"
             raise StoredFileMissingError(text, transient=False) from None
@@ -227,10 +237,11 @@ def _remove_strays(file_system: Any, folder: str, name: str) -> None:
                 file_system.rm_file(f"{before}/{own}")
 
 
-def in_time(transfer: Callable[[], T]) -> T:
+def in_time(transfer: Callable[[], T], max_seconds: float | None = None) -> T:
     """Return what a transfer returns.
 
-    :raises TimeoutError: it takes longer than MAX_SECONDS; it is left behind.
+    :param max_seconds: time cap in seconds, default MAX_SECONDS.
+    :raises TimeoutError: it takes longer than *max_seconds*; it is left behind.
     """
 
     def outcome() -> tuple[T, None] | tuple[None, Exception]:
@@ -239,10 +250,11 @@ def in_time(transfer: Callable[[], T]) -> T:
         except Exception as error:  # a library's own TimeoutError is not ours
             return None, error
 
+    max_seconds = MAX_SECONDS if max_seconds is None else max_seconds
     try:
-        result, error = within(MAX_SECONDS, outcome)
+        result, error = within(max_seconds, outcome)
     except TimeoutError:
-        raise TimeoutError(f"not done within {MAX_SECONDS:g} s") from None
+        raise TimeoutError(f"not done within {max_seconds:g} s") from None
     if error is not None:
         raise error
     return cast(T, result)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.hooks.public_urls import public_url
 from airflow_provider_apiframe.links.base import StoredLink
-from airflow_provider_apiframe.version_compat import has_external_views
+from airflow_provider_apiframe.version_compat import has_external_views, region_of
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,16 @@ def gallery_url(ti: Any, *, n: int) -> str:
 
     :param n: which image of the task instance, from 1.
     """
-    query = {
+    query: dict[str, str | int] = {
         "dag_id": ti.dag_id,
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": ti.map_index,
         "n": n,
     }
-    return f"{_base_path()}{GALLERY}?{urlencode(query)}"
+    if region := region_of(ti):
+        query["region_id"], query["region_index"] = region
+    return f"{_base_path()}{GALLERY}?{urlencode(query, quote_via=quote)}"
 
 
 def _base_path() -> str:

@@ -31,7 +31,7 @@ from airflow_provider_apiframe.operators.review_round import (
     of_candidates,
     round_of,
 )
-from airflow_provider_apiframe.submission.idempotency import region_of
+from airflow_provider_apiframe.version_compat import region_of
 
 try:
     from airflow.providers.standard.operators.hitl import HITLOperator

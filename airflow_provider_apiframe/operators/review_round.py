@@ -24,7 +24,8 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
-from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, region_of
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
+from airflow_provider_apiframe.version_compat import region_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -154,11 +155,9 @@ class CandidateImageOperator(FluxGenerateOperator):
     def execute(self, context: Context) -> ImageJobResult:
         """Say where this is among the rounds, if they are a loop, and make the image."""
         ti: Any = context["ti"]
-        region = region_of(ti)
-        if region:
-            ti.xcom_push(
-                key=REGION_KEY, value={"region_id": region, "region_index": ti.region_index}
-            )
+        if region := region_of(ti):
+            region_id, index = region
+            ti.xcom_push(key=REGION_KEY, value={"region_id": region_id, "region_index": index})
         return super().execute(context)
 
     def render_template(self, content: Any, context: Any, *arguments: Any, **named: Any) -> Any:

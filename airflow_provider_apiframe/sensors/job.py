@@ -169,9 +169,9 @@ class ApiframeJobSensor(BaseSensorOperator):
             return self._deliver(job, context)
 
     @property
-    def current_job_id(self) -> str:
-        """The job that is waited for, once the argument is rendered."""
-        return str(self.job_id)
+    def current_job_id(self) -> str | None:
+        """The job that is waited for, once the argument is rendered; None where it is no text."""
+        return self.job_id if isinstance(self.job_id, str) else None
 
     def _poll(self, context: Context) -> Job | None:
         """Return the job as it is now, None where an outage hides it. One request."""

@@ -24,11 +24,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.version_compat import region_of
 
 KEY_WINDOW = timedelta(hours=24)
 """For so long the API knows a key (OpenAPI parameter Idempotency-Key)."""
@@ -78,8 +78,7 @@ class IdempotencyScope:
         ti = context["ti"]
         identity: tuple[str | int, ...] = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         # Iterations of a loop share all of these, and map indexes repeat in each region.
-        if region := region_of(ti):
-            identity += (region, ti.region_index)
+        identity += region_of(ti) or ()
         # A retry policy may repeat a try without giving it another number (RESCHEDULE, 3.4).
         repeated = context.get("task_reschedule_count") or 0
         return cls(
@@ -113,13 +112,6 @@ class IdempotencyScope:
         if self.clear_number:
             parts.append(self.clear_number)
         return _sha256(json.dumps(parts))
-
-
-def region_of(ti: Any) -> str | None:
-    """Return the id of the loop or mapped region that a task instance is in (Airflow 3.4)."""
-    region = getattr(ti, "region_id", None)
-    # Outside of all regions it is a UUID of zeros.
-    return str(region) if region is not None and UUID(str(region)).int else None
 
 
 class SubmissionRecord(BaseModel):

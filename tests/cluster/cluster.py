@@ -78,7 +78,7 @@ class Cluster(Deployment):
         self._closing = threading.Event()
         self.postgres = Postgres(self.home, self.start_process)
         self.redis = Redis(self.home, self.start_process)
-        self.configure(self._settings(), f"{self.url}/execution/")
+        self.configure(f"{self.url}/execution/", self._settings())
 
     def _settings(self) -> dict[str, dict[str, object]]:
         url = self.postgres.url

@@ -42,12 +42,15 @@ class Deployment:
     :param kind: for the name of the folder.
     :param dags: folder with the DAG files, or several.
     :param patience: seconds for which `api` waits while the API server is away.
+    :param port: of the API server; any free one by default.
     :ivar home: AIRFLOW_HOME; the output of the processes is in ``home / "processes"``.
     :ivar url: of the API server.
     :ivar breakpoints: see ``dags/breakpoints.py``.
     """
 
-    def __init__(self, kind: str, *dags: Path, patience: float = 0.0) -> None:
+    def __init__(
+        self, kind: str, *dags: Path, patience: float = 0.0, port: int | None = None
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=f"apiframe-{kind}-"))
         self.breakpoints = self.home / "breakpoints"
         self.logs = self.home / "processes"
@@ -60,7 +63,7 @@ class Deployment:
                 ignore=shutil.ignore_patterns("__pycache__"),
                 dirs_exist_ok=True,
             )
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{port or free_port()}"
         self.api = AirflowApi(self.url, patience)
         self.env: dict[str, str] = {}
         self._orders = threading.Lock()
@@ -72,7 +75,7 @@ class Deployment:
             start_new_session=True,
         )
 
-    def configure(self, settings: Settings, execution_url: str) -> None:
+    def configure(self, execution_url: str, *settings: Settings) -> None:
         """Set the options of airflow.cfg, on top of those that all deployments need."""
         common: Settings = {
             "core": {
@@ -102,7 +105,7 @@ class Deployment:
         }
         ours = {
             f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
-            for source in (common, settings)
+            for source in (common, *settings)
             for section, options in source.items()
             for name, value in options.items()
         }
@@ -157,7 +160,13 @@ class Deployment:
     def _dags_loaded(self) -> bool:
         errors = self.api.get("/importErrors")["import_errors"]
         assert not errors, "\n".join(error["stack_trace"] for error in errors)
-        return bool(self.api.get("/dags")["total_entries"])
+        loaded = {dag["relative_fileloc"] for dag in self.api.get("/dags", limit=1000)["dags"]}
+        folder = self.home / "dags"
+        return loaded >= {
+            str(file.relative_to(folder))
+            for file in folder.rglob("*.py")
+            if "DAG(" in file.read_text()
+        }
 
     def kill_task(self, pid: int) -> bool:
         """Kill a task process and the executor's worker above it; return whether both were at work.

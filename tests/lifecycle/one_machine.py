@@ -5,12 +5,15 @@ The scheduler runs tasks with the LocalExecutor.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
-from deployment import DAGS, START_SECONDS, Deployment
+from deployment import DAGS, START_SECONDS, Deployment, Settings
 from ports import free_port
 from waiting import wait_until
 
@@ -20,16 +23,27 @@ PARALLELISM = 16
 class OneMachine(Deployment):
     """Airflow on one machine, as most people begin.
 
+    :param dags: folders with DAG files; those of the scenarios by default.
+    :param port: of the API server; any free one by default.
+    :param users: role by name, which is the password as well; the first one is `api`'s and an
+        admin, one without a role may do nothing. By default nobody need log in.
+    :param settings: more options of airflow.cfg.
     :ivar triggerers: process id of each running triggerer by the id of its job in Airflow's
         database.
     """
 
-    def __init__(self) -> None:
-        super().__init__("lifecycle", DAGS)
+    def __init__(
+        self,
+        *dags: Path,
+        port: int | None = None,
+        users: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        super().__init__("one-machine", *(dags or [DAGS]), port=port)
         self.triggerers: dict[int, int] = {}
         self._scheduler = 0
         self._execution_port = free_port()
-        settings: dict[str, dict[str, object]] = {
+        own: Settings = {
             "core": {"executor": "LocalExecutor", "parallelism": PARALLELISM},
             # SQLite waits for its lock as long as this.
             "database": {
@@ -48,7 +62,22 @@ class OneMachine(Deployment):
             "workers": {"min_heartbeat_interval": 2, "execution_api_timeout": 30},
             "triggerer": {"job_heartbeat_sec": 1, "triggerer_health_check_threshold": 6},
         }
-        self.configure(settings, f"http://127.0.0.1:{self._execution_port}/execution/")
+        execution_url = f"http://127.0.0.1:{self._execution_port}/execution/"
+        self.configure(execution_url, own, self._login(users), settings or {})
+
+    def _login(self, users: Mapping[str, str] | None) -> Settings:
+        if not users:
+            return {}
+        self.api.user = next(iter(users))
+        passwords = self.home / "passwords.json"
+        passwords.write_text(json.dumps({name: name for name in users}))
+        return {
+            "core": {
+                "simple_auth_manager_all_admins": False,
+                "simple_auth_manager_users": ",".join(map(":".join, users.items())),
+                "simple_auth_manager_passwords_file": passwords,
+            }
+        }
 
     def start(self) -> None:
         """Start everything and return once runs can be started."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -77,6 +77,14 @@ def test_a_remark_is_one_piece_of_code(text):
     assert inline.children[1].content.strip() == " ".join(text.split())
 
 
+@given(st.text(alphabet=st.sampled_from("`|\\\n <>![]()#*_a"), max_size=60).filter(str.strip))
+@example("a \\| b")
+def test_no_reason_of_a_failure_leaves_its_cell(text):
+    failed = [Candidate(None, (), None, seed, failure=text) for seed in (1, 2, 3)]
+    plain = [Candidate(None, (), None, seed, failure="refused") for seed in (1, 2, 3)]
+    assert tokens(body(candidates=failed)) == tokens(body(candidates=plain))
+
+
 def test_a_long_prompt_is_shown_whole_in_lines_that_need_no_scrolling():
     prompt = "word " * 300
     lines = block(prompt).splitlines()
@@ -93,12 +101,14 @@ def test_each_candidate_has_its_image_and_what_there_is_to_know():
         max_credits=100,
     )
     assert "24 credits spent of at most 100" in text
-    assert (
-        "### Image 1\n\n![Image 1](<https://cdn.example/a.png>)\n\n"
-        "Seed 7 · 12 credits · job ` j-1 `" in text
-    )
-    assert "By OCR: says ` SALE `" in text
-    assert "### Image 2\n\nNot made: `` refused: `nudity` ``" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows == [
+        "| **Image 1** | **Image 2** |",
+        "| --- | --- |",
+        "| ![Image 1](<https://cdn.example/a.png>) | Not made: `` refused: `nudity` `` |",
+        "| Seed 7 · 12 credits · job ` j-1 ` · [full size](<https://cdn.example/a.png>) |  |",
+        "| By OCR: says ` SALE ` |  |",
+    ]
     assert "pays for 2 more" in text
 
 

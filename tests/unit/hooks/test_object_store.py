@@ -207,6 +207,17 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_file_of_another_size_is_not_read(tmp_path):
+    (tmp_path / "image").write_bytes(b"12345")
+    path = storage_path(f"{tmp_path}/image")
+    with pytest.raises(StorageError, match="has 5 bytes, not 4") as caught:
+        local_copy(path, tmp_path / "copy", exact_bytes=4)
+    assert caught.value.transient is False
+    assert not (tmp_path / "copy").exists()
+    local_copy(path, tmp_path / "copy", exact_bytes=5)
+    assert (tmp_path / "copy").read_bytes() == b"12345"
+
+
 @pytest.mark.parametrize(
     ("transfer", "call"),
     [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -109,16 +110,32 @@ def test_the_image_link_of_a_saved_image_is_its_public_address(saved, ti, monkey
 def test_without_a_public_address_it_is_the_gallerys_view(saved, ti, monkeypatch, base_url, path):
     monkeypatch.setattr(image, "has_external_views", lambda: True)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
-    ti.run_id, ti.map_index = "manual__2026-11-26T10:00:00+00:00", 3
+    ti.run_id, ti.map_index = "manual__2026-11-26T10:00:00+00:00 again", 3
     link = urlsplit(saved())
     assert (link.scheme, link.netloc, link.path) == ("", "", path)
+    assert "+" not in link.query  # the page takes one for itself, not for a space
     assert parse_qs(link.query) == {
         "dag_id": ["a_dag"],
-        "run_id": ["manual__2026-11-26T10:00:00+00:00"],
+        "run_id": ["manual__2026-11-26T10:00:00+00:00 again"],
         "task_id": ["poster"],
         "map_index": ["3"],
         "n": ["1"],
     }
+
+
+@pytest.mark.parametrize(
+    ("region_id", "named"),
+    [
+        (UUID(int=7), {"region_id": [str(UUID(int=7))], "region_index": ["2"]}),
+        (UUID(int=0), {}),  # in no loop
+        (None, {}),
+    ],
+)
+def test_in_a_loop_it_is_the_view_of_that_iteration(saved, ti, monkeypatch, region_id, named):
+    monkeypatch.setattr(image, "has_external_views", lambda: True)
+    ti.region_id, ti.region_index = region_id, 2
+    query = parse_qs(urlsplit(saved()).query)
+    assert {name: query[name] for name in query if name.startswith("region")} == named
 
 
 def test_where_airflow_shows_no_gallery_it_is_the_vendors(saved, connected, monkeypatch):
