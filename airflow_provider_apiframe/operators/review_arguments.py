@@ -82,7 +82,11 @@ class SplitArguments:
             for name, value in arguments.items()
             if name not in TaskArguments.model_fields
         }
-        chosen = {"outlets": of_all.pop("outlets")} if "outlets" in of_all else {}
+        chosen: dict[str, Any] = {
+            name: candidates[name] for name in ("save_to", "save_conn_id") if name in candidates
+        }
+        if "outlets" in of_all:
+            chosen["outlets"] = of_all.pop("outlets")
         # Airflow's form would take it for the time that a person has.
         form = {name: value for name, value in of_all.items() if name != "execution_timeout"}
         return cls(candidates, form, chosen, of_all)

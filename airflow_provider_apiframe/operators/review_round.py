@@ -21,6 +21,7 @@ from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.review_result import Decision, ReviewResult, ReviewRound
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.links.image import ImageLink, image_url
 from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
@@ -220,18 +221,32 @@ class ChosenImageOperator(BaseOperator):
     :param decisions: what came of the rounds. Templated.
     :param without_choice: "skip" or "fail": what becomes of this task if no image was chosen.
     :param conn_id: id of the Airflow connection, for the lineage. Templated.
+    :param save_to: and *save_conn_id*: of the candidates; the gallery reads here how to get at the
+        image. Templated.
     :returns: a :class:`airflow_provider_apiframe.delivery.review_result.ReviewResult`.
     :raises AirflowSkipException, AirflowFailException: no image was chosen; the text says why.
     """
 
-    template_fields: Sequence[str] = ("decisions", "conn_id")
+    template_fields: Sequence[str] = ("decisions", "conn_id", "save_to", "save_conn_id")
     ui_color = "#efe4fb"
+    operator_extra_links = (ImageLink(),)
 
-    def __init__(self, *, decisions: Any, without_choice: str, conn_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        decisions: Any,
+        without_choice: str,
+        conn_id: str,
+        save_to: str | None = None,
+        save_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(multiple_outputs=True, **kwargs)
         self.decisions = decisions
         self.without_choice = without_choice
         self.conn_id = conn_id
+        self.save_to = save_to
+        self.save_conn_id = save_conn_id
 
     def execute(self, context: Context) -> ReviewResult:
         """Return the last round's image, and tell the outlets of it."""
@@ -243,6 +258,7 @@ class ChosenImageOperator(BaseOperator):
             if self.without_choice == "fail":
                 raise AirflowFailException(text)
             raise AirflowSkipException(text)
+        ImageLink().show(self, context, image_url(result, context["ti"]))
         report_saved_images(self, context, ApiframeHook(self.conn_id), result)
         self.log.info(
             "Image %d of round %d, chosen by %s",

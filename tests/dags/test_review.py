@@ -53,6 +53,7 @@ def test_the_image_that_a_person_chose_is_the_one_that_goes_on(connected, review
     assert (chosen["round"], chosen["image"], chosen["credits_of_review"]) == (1, 2, 36)
     assert chosen["chosen_by"]
     assert run.xcom("publish") == chosen["image_urls"]
+    assert run.xcom("review_images.chosen", "_link_ImageLink") == chosen["image_urls"][0]
     assert connected.state.jobs_paid == 3
     for link in (link for job in connected.state.jobs for link in [f"/images/{job.id}-1."]):
         assert link in form["body"]

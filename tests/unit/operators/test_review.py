@@ -126,6 +126,14 @@ def test_another_tasks_output_may_be_part_of_it():
     assert made.get_task("publish").upstream_task_ids == {"review_images.chosen"}
 
 
+def test_the_gallery_learns_from_the_chosen_task_how_to_get_at_its_image():
+    with dag() as made:
+        review_images(prompt="a mug", rounds=1, save_to="file:///images/", save_conn_id="brand")
+    chosen = made.get_task("review_images.chosen")
+    assert (chosen.save_to, chosen.save_conn_id) == ("file:///images/", "brand")
+    assert {"save_to", "save_conn_id"} <= {*chosen.template_fields}
+
+
 def test_two_reviews_may_be_in_one_dag():
     with dag() as made:
         review_images(prompt="a mug", rounds=1, group_id="mug")

@@ -152,19 +152,23 @@ def test_braces_in_a_candidates_prompt_are_no_template():
     assert candidate.save_to == "s3://bucket/2/"
 
 
-RESULT = {"job_id": "j-2", "image_urls": ["https://x/y"], "images": [{"uri": None}]}
+RESULT = {
+    "job_id": "j-2",
+    "image_urls": ["https://x/y"],
+    "images": [{"url": "https://x/y", "uri": None}],
+}
 
 
-def chosen(decisions, without_choice="skip"):
+def chosen(decisions, ti, without_choice="skip"):
     operator = ChosenImageOperator(
         task_id="chosen", decisions=decisions, without_choice=without_choice, conn_id="c"
     )
-    return operator.execute({})
+    return operator.execute({"ti": ti})
 
 
-def test_the_last_round_decides():
+def test_the_last_round_decides(ti):
     last = decision(round=2, again=False, image=3, result=RESULT, spent=48.0)
-    assert chosen([decision(), last, None]) == {
+    assert chosen([decision(), last, None], ti) == {
         **RESULT,
         "round": 2,
         "image": 3,
@@ -176,9 +180,9 @@ def test_the_last_round_decides():
 @pytest.mark.parametrize(
     ("without_choice", "error"), [("skip", AirflowSkipException), ("fail", AirflowFailException)]
 )
-def test_without_a_choice_it_says_why(without_choice, error):
+def test_without_a_choice_it_says_why(without_choice, error, ti):
     with pytest.raises(error, match="No image was chosen in round 1: Ada chose none"):
-        chosen([decision(again=False, reason="Ada chose none of them")], without_choice)
+        chosen([decision(again=False, reason="Ada chose none of them")], ti, without_choice)
 
 
 class Pulls(SimpleNamespace):
