@@ -47,11 +47,18 @@ class Reviewer:
     def __init__(self, answers: Sequence[Answer | Callable[[Form], Answer]]) -> None:
         self._answers = list(answers)
         self.forms: list[Form] = []
+        self._app: Any = None
         self._error: str | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Reviewer:
+        from airflow.api_fastapi.app import create_app
+        from sqlalchemy.orm import configure_mappers
+
+        # Before there are two threads: each imports Airflow's tables, and would wait for the other.
+        self._app = create_app(apps="core")
+        configure_mappers()
         self._thread.start()
         return self
 
@@ -69,10 +76,9 @@ class Reviewer:
             _end_what_waits()
 
     def _answer_all(self) -> None:
-        from airflow.api_fastapi.app import create_app
         from fastapi.testclient import TestClient
 
-        with TestClient(create_app(apps="core"), base_url="http://localhost") as client:
+        with TestClient(self._app, base_url="http://localhost") as client:
             client.headers["Authorization"] = f"Bearer {token_of('admin')}"
             while self._answers and not self._done.wait(0.2):
                 response = client.get(
