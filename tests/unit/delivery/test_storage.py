@@ -438,8 +438,8 @@ def test_a_sensor_that_cannot_save_is_retried_and_then_saves(connected, folder, 
 
 
 def test_a_deferred_sensor_saves_when_it_resumes(connected, folder, ti):
-    connected.configure(latency=3)  # the first poll comes before it is over, on slow machines too
     job_id = ApiframeHook().generate_image(prompt="a poster", flux_params=SMALL).job_id
+    connected.faults.next("job", body={"id": job_id, "status": "PROCESSING"})
     arguments = {
         "task_id": "collect",
         "job_id": job_id,
