@@ -37,7 +37,7 @@ class StoredLink(BaseOperatorLink):
 
         What keeps Airflow from storing it is a warning in the log: the image is paid.
         """
-        if self.xcom_key in _known_to(task):
+        if _known_to(task).get(self.xcom_key) == url:
             return
         task._links = {**_known_to(task), self.xcom_key: url}
         if not task.do_xcom_push:

@@ -198,6 +198,17 @@ def test_the_link_of_a_job_that_failed_stays(connected, ti):
     assert IMAGE not in ti.xcoms
 
 
+def test_another_job_of_the_same_task_in_the_same_process_has_links_of_its_own(connected, ti):
+    task = operator()
+    task.execute({"ti": ti})
+    first = dict(ti.xcoms)
+    ti.max_tries, ti.try_number = 1, 2  # as after a clear
+    task.execute({"ti": ti})
+    second = connected.state.jobs[-1]
+    assert ti.xcoms[JOB] == f"{connected.url}/_sandbox/jobs/{second.id}" != first[JOB]
+    assert second.id in ti.xcoms[IMAGE] != first[IMAGE]
+
+
 def test_mapped_tasks_have_the_links():
     mapped = FluxGenerateOperator.partial(task_id="posters").expand(prompt=["a", "b"])
     assert [link.name for link in mapped.operator_extra_links] == ["Image", "Apiframe job"]
