@@ -17,9 +17,9 @@ from airflow_provider_apiframe.api.params.references import is_url
 from airflow_provider_apiframe.delivery.lettering import Reading
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.review_result import ReviewRound
+from airflow_provider_apiframe.hooks.gallery_paths import IMAGE_ROUTE
 from airflow_provider_apiframe.hooks.public_urls import public_url
 
-IMAGE_ROUTE = "/apiframe/image"
 MAX_PROMPT_LINE = 90
 MAX_REMARK = 300
 

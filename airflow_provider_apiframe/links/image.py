@@ -9,14 +9,12 @@ from urllib.parse import quote, urlencode, urlsplit
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_apiframe.delivery.result import ImageJobResult
+from airflow_provider_apiframe.hooks.gallery_paths import GALLERY
 from airflow_provider_apiframe.hooks.public_urls import public_url
 from airflow_provider_apiframe.links.base import StoredLink
 from airflow_provider_apiframe.version_compat import has_external_views, region_of
 
 log = logging.getLogger(__name__)
-
-GALLERY = "/apiframe/gallery"
-"""The gallery's page on Airflow's API server, under its base path."""
 
 
 class ImageLink(StoredLink):

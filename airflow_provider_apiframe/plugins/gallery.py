@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
+from airflow_provider_apiframe.hooks.gallery_paths import URL_PREFIX
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-URL_PREFIX = "/apiframe"
 
 # The addresses are relative: the UI resolves them against the address that users see, with the base
 # path of [api] base_url or of a proxy.
