@@ -6,6 +6,7 @@ The page has no data in it: it reads Airflow's REST API itself, with the viewer'
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from airflow_provider_apiframe.hooks.public_urls import public_url
 from airflow_provider_apiframe.plugins.recorded_image import (
@@ -119,16 +120,32 @@ class _Images:
         if is_small and (thumbnail := self._thumbnails.get(image.sha256)):
             return Response(thumbnail, headers=headers, media_type=CONTENT_TYPE)
         conn_id = await viewer.storage_connection(task, image.scheme)
-        content, content_type = await to_thread.run_sync(
-            lambda: self._read(image, conn_id, is_small), limiter=self._reads
+        return await to_thread.run_sync(
+            lambda: self._read(image, conn_id, is_small, headers), limiter=self._reads
         )
-        return Response(content, headers=headers, media_type=content_type)
 
-    def _read(self, image: RecordedImage, conn_id: str | None, is_small: bool) -> tuple[bytes, str]:
-        with verified_copy(image, conn_id) as (file, content_type):
+    def _read(
+        self, image: RecordedImage, conn_id: str | None, is_small: bool, headers: dict[str, str]
+    ) -> Response:
+        with ExitStack() as stack:
+            file, content_type = stack.enter_context(verified_copy(image, conn_id))
             if is_small and (thumbnail := self._thumbnails.make(image.sha256, file)):
-                return thumbnail, CONTENT_TYPE
-            return file.read_bytes(), content_type
+                return Response(thumbnail, headers=headers, media_type=CONTENT_TYPE)
+            return _CopyResponse(file, stack.pop_all(), headers, content_type)
+
+
+class _CopyResponse(FileResponse):
+    """Sends a copy from disk, piece by piece, and removes it: slow viewers cost no memory."""
+
+    def __init__(
+        self, file: Path, copy: ExitStack, headers: dict[str, str], content_type: str
+    ) -> None:
+        super().__init__(file, headers=headers, media_type=content_type)
+        self._copy = copy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._copy:
+            await super().__call__(scope, receive, send)
 
 
 def query_parameters(query: bytes) -> dict[str, str]:
