@@ -132,6 +132,13 @@ def test_a_viewer_gets_the_image_that_the_task_recorded(airflow, result, stored)
     assert answer.headers["content-disposition"] == f'inline; filename="{stored.name}"'
 
 
+def test_no_copy_of_an_image_stays_on_the_api_server(airflow, stored, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert airflow.image().content == stored.read_bytes()
+    assert airflow.image("&size=thumbnail").status_code == 200
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_cookie_of_the_ui_is_a_session_too(airflow):
     token = airflow.client().headers["Authorization"].removeprefix("Bearer ")
     assert airflow.client(Cookie=f"_token={token}").get(airflow.address()).status_code == 200
