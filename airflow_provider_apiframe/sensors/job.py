@@ -40,11 +40,8 @@ from airflow_provider_apiframe.literals import (
     needed_outputs,
 )
 from airflow_provider_apiframe.polling.wait import Wait
-from airflow_provider_apiframe.triggers.job import (
-    ApiframeJobTrigger,
-    JobWaitError,
-    job_from_event,
-)
+from airflow_provider_apiframe.triggers.base import JobWaitError
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event
 from airflow_provider_apiframe.version_compat import push_multiple_outputs
 
 if TYPE_CHECKING:
