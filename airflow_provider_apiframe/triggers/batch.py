@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from airflow_provider_apiframe.api.errors import JobTimeoutError, UnexpectedResponseError
+from airflow_provider_apiframe.api.errors import JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.api.settings import without_keys
+from airflow_provider_apiframe.delivery.batch_lines import error_text, problem_of
 from airflow_provider_apiframe.delivery.progress import progress_of_batch
 from airflow_provider_apiframe.exceptions import cannot_cancel_batch_hint
 from airflow_provider_apiframe.polling.report import Report
@@ -28,9 +28,6 @@ from airflow_provider_apiframe.triggers.base import (
 
 if TYPE_CHECKING:
     from airflow_provider_apiframe.polling.watcher import JobWatcher
-
-MAX_ERROR_CHARACTERS = 1000
-"""Of a job's error in the event, which has a thousand of them at most."""
 
 _SMALL = {"id", "status", "model", "error", "credit_cost", "created_at", "completed_at"}
 
@@ -181,16 +178,9 @@ def _outcome(future: Future[Job], latest: Job | None) -> Job:
 
 def _small(job: Job) -> dict[str, Any]:
     """Return a job as the event has it: its links in place of its result, and no input."""
-    error = job.error
-    if job.status == "COMPLETED" and not job.image_urls:
-        try:
-            job.raise_for_status()
-        except UnexpectedResponseError as unexpected:
-            error = str(unexpected)  # it keeps the raw result, which was paid for
-    small = job.model_copy(
-        update={"error": without_keys(error)[:MAX_ERROR_CHARACTERS] if error else None}
-    ).model_dump(mode="json", include=_SMALL)
-    return {**small, "result": job.image_urls}
+    error = problem_of(job)
+    small = job.model_copy(update={"error": error and error_text(error)})
+    return {**small.model_dump(mode="json", include=_SMALL), "result": job.image_urls}
 
 
 @dataclass(frozen=True)
