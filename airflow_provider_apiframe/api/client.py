@@ -101,9 +101,7 @@ class ApiframeClient:
         """
         return self._run(endpoints.get_account(), retry=retry)
 
-    def list_models(
-        self, modality: str | None = "image", *, retry: bool = True
-    ) -> list[ModelInfo]:
+    def list_models(self, modality: str | None = "image", *, retry: bool = True) -> list[ModelInfo]:
         """Return the vendor's curated catalogue with price ranges.
 
         :param retry: as in :meth:`get_job`.

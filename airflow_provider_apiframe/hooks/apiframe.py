@@ -210,9 +210,7 @@ class ApiframeHook(BaseHook):
         """
         return self.client.get_account(retry=retry)
 
-    def list_models(
-        self, modality: str | None = "image", *, retry: bool = True
-    ) -> list[ModelInfo]:
+    def list_models(self, modality: str | None = "image", *, retry: bool = True) -> list[ModelInfo]:
         """Return the vendor's curated catalogue, with price ranges.
 
         :param modality: "image", "video" or "music"; None for all.

@@ -1,8 +1,8 @@
 """What all jobs of an API key's user may cost in a day: ``max_credits_per_day`` of the connection.
 
 What was spent since midnight UTC is summed from the list of jobs, which is free. Tasks on one
-machine share that sum for ``CACHE_SECONDS``, in a file (see ``shared_file.py``), and hold there what
-they are about to spend. So:
+machine share that sum for ``CACHE_SECONDS``, in a file (see ``shared_file.py``), and hold there
+what they are about to spend. So:
 
 - Tasks on one machine (with the same system user, folder for temporary files and API key) do not
   exceed the limit together, however many submit at the same moment.
@@ -55,10 +55,12 @@ a process that still holds credits for them."""
 class DayReservation:
     """Credits that a task holds for what it is about to submit. Ends with its ``with`` block.
 
-    :param file: name of the file that it is noted in; None holds nothing.
+    :param limited: whether there is a limit; without one nothing is held.
+    :param file: name of the file that it is noted in; None where there is none.
     :param id: the reservation's.
     """
 
+    limited: bool = False
     file: str | None = None
     id: str = ""
 
@@ -119,7 +121,7 @@ def check_day_budget(hook: ApiframeHook, credits: float | None) -> DayReservatio
     spent = scan_day(hook, time.time()).scan.spent
     if spent + credits > limit:
         raise _exceeded(settings, spent, credits, limit)
-    return DayReservation()
+    return DayReservation(limited=True)
 
 
 def rest_of_day(hook: ApiframeHook, *, retry: bool = True) -> float | None:
@@ -152,7 +154,7 @@ def _reserve(hook: ApiframeHook, credits: float, limit: float) -> DayReservation
             if ledger.spent + credits <= limit:
                 ledger, reservation = ledger.holding(credits, time.time())
                 file.write(ledger.model_dump_json().encode())
-                return DayReservation(name, reservation)
+                return DayReservation(limited=True, file=name, id=reservation)
         if ledger.certain + credits > limit or time.monotonic() >= give_up_at:
             raise _exceeded(hook.client.settings, ledger.spent, credits, limit)
         time.sleep(RECHECK_SECONDS)
@@ -165,7 +167,7 @@ def _ledger(
     ledger, now = DayLedger.read(file.read()), time.time()
     if ledger and ledger.is_fresh(now, max_age):
         return ledger
-    scanned = scan_day(hook, now, ledger and ledger.scan, retry=retry)
+    scanned = scan_day(hook, now, ledger.scan if ledger else None, retry=retry)
     ledger = ledger.after(scanned) if ledger else DayLedger(scan=scanned.scan)
     file.write(ledger.model_dump_json().encode())
     return ledger

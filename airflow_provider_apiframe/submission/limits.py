@@ -11,6 +11,7 @@ from airflow_provider_apiframe.api.errors import BudgetExceededError
 from airflow_provider_apiframe.submission.budget import catalogue, check_budget, price_of
 from airflow_provider_apiframe.submission.day_budget import DayReservation, check_day_budget
 from airflow_provider_apiframe.submission.earlier_jobs import may_have_submitted
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
 
 if TYPE_CHECKING:
     from airflow_provider_apiframe.api.params.request import GenerateRequest
@@ -44,26 +45,37 @@ def check_limits(
     request: GenerateRequest,
     max_credits: float | None,
     *,
-    first_try: bool,
+    scope: IdempotencyScope,
     run_started: datetime | None,
+    is_recorded: bool | None,
 ) -> Admission:
     """Check the task's ``max_credits`` and the connection's ``max_credits_per_day``.
 
     Asks nothing where neither is set.
 
+    :param scope: of the tries that want the image.
     :param run_started: when the task's run started, None where that is not known.
+    :param is_recorded: whether an earlier try recorded that it was about to submit the image, which
+        each does where ``max_credits_per_day`` is set; None where nothing can be recorded.
     :raises BudgetExceededError: a limit forbids the submit, and no earlier try can have made it.
     """
-    per_day = hook.client.settings.max_credits_per_day
-    if max_credits is None and per_day is None:
+    is_limited_per_day = hook.client.settings.max_credits_per_day is not None
+    if max_credits is None and not is_limited_per_day:
         return Admission()
+    first_try = scope.earlier_tries == 0
     models = catalogue(hook)
     try:
         if max_credits is not None:
             check_budget(hook, request, max_credits, first_try=first_try, models=models)
         return Admission(check_day_budget(hook, price_of(request, models)))
     except BudgetExceededError as error:
-        if first_try or not may_have_submitted(hook, request.model, run_started):
+        if first_try:
+            raise
+        # The list of jobs says no more than that some task of the run submitted such an image. By
+        # that alone, all retried tasks of a large run would exceed the day's limit.
+        if is_limited_per_day and (scope.starts_here if is_recorded is None else not is_recorded):
+            raise
+        if not is_recorded and not may_have_submitted(hook, request, run_started):
             raise
         log.warning(
             "An earlier try may have paid for the image already, so this one goes on: %s", error

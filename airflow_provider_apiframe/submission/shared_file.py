@@ -128,9 +128,7 @@ def _lock(folder: int, name: str) -> int:
 def _is_still(name: str, folder: int, lock: int) -> bool:
     """Return whether the lock is the one that others open: a temporary file may be cleaned away."""
     try:
-        return os.path.samestat(
-            os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(lock)
-        )
+        return os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(lock))
     except FileNotFoundError:
         return False
 

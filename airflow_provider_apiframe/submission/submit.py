@@ -22,6 +22,7 @@ from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.submission.earlier_jobs import (
+    current_job,
     find_submitted,
     is_listed,
     newest_job,
@@ -107,12 +108,13 @@ class Submission:
         record = self.records.read() if self.scope.earlier_tries else None
         references = References.read(request, self.storage_conn_id, record)
         scope, generation = self._scope_after(record, references), 0
-        if record and self._is_for(record, scope, references):
+        is_recorded = record is not None and self._is_for(record, scope, references)
+        if record and is_recorded:
             generation = record.generation
             if record.job_id is None:
                 references = references.using(record.uploads)
             else:
-                job = self._current(record.job_id)
+                job = current_job(self.hook, record.job_id)
                 if not self._should_resubmit(job):
                     return _reconnected(job)
                 generation += 1
@@ -120,18 +122,17 @@ class Submission:
             self.hook,
             request,
             self.max_credits,
-            first_try=scope.earlier_tries == 0,
+            scope=scope,
             run_started=self.run_started,
+            is_recorded=None if self.records.store is None else is_recorded,
         )
         with admission.reservation:
+            if admission.reservation.limited and not is_recorded:
+                self._record(references, scope, generation, job_id=None)
             return self._submit_or_reconnect(references, scope, generation, admission)
 
     def _submit_or_reconnect(
-        self,
-        references: References,
-        scope: IdempotencyScope,
-        generation: int,
-        admission: Admission,
+        self, references: References, scope: IdempotencyScope, generation: int, admission: Admission
     ) -> Submitted:
         """Go through the generations, from *generation* on, to the one that counts."""
         newest = newest_job(self.hook) if scope.earlier_tries else None
@@ -144,7 +145,7 @@ class Submission:
             # of a run with the same id, which was deleted and made again.
             was_terminal = job.is_terminal
             if was_terminal or may_be_earlier:
-                job = self._current(job.id)
+                job = current_job(self.hook, job.id)
             if not may_be_earlier or self._was_made_now(job, newest):
                 break
             if not self._should_resubmit(job):
@@ -217,18 +218,6 @@ class Submission:
         # Before anything is paid: the tries after this one cannot tell any more.
         self._record(references, scope, generation=0, job_id=None)
         return scope
-
-    def _current(self, job_id: str) -> Job:
-        """Return the job as it is now.
-
-        It was accepted, so nothing but its own end is final: where the API cannot say how it is,
-        whoever waits for it rides that out.
-        """
-        try:
-            return self.hook.get_job(job_id)
-        except ApiframeError as error:
-            log.warning("Job %s could not be read; waiting for it all the same: %s", job_id, error)
-            return Job(id=job_id, status="UNKNOWN")
 
     def _was_made_now(self, job: Job, newest: datetime | None) -> bool:
         """Return whether it is proven that this try made a failed job, so the next one goes on.
