@@ -116,7 +116,7 @@ def test_storage_that_is_away_is_not_the_same_as_no_manifest(tmp_path):
 def test_a_manifest_that_cannot_be_written_leaves_the_one_that_is_there(file, monkeypatch):
     file.write([line(0)])
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(StorageError, match="could not be written.*disk full"):
+    with pytest.raises(StorageError, match=r"could not be written: OSError: disk full"):
         file.write([line(1)])
     monkeypatch.undo()
     assert list(file.read()) == [line(0).key]
