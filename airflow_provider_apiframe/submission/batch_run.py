@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.batch_lines import awaits_saving, is_saved, polled
@@ -146,7 +147,7 @@ class BatchRun:
             yield job_id
 
     def record(self, jobs: Iterable[Job]) -> None:
-        """Keep what a wait showed. A job that is not finished has an error: this try gives it up."""
+        """Keep what a wait showed. A job that is not finished has an error: it is given up now."""
         by_job = {line.job_id: line for line in self.lines if line.job_id is not None}
         known = [(by_job[job.id], job) for job in jobs if job.id in by_job]
         self.batch = self.batch.with_lines(polled(line, job) for line, job in known)
