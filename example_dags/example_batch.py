@@ -62,8 +62,8 @@ with DAG(
     @task
     def publish(manifest: str) -> dict[str, str]:
         """Return which image is whose."""
-        with ObjectStoragePath(manifest).open() as file:
-            lines = [json.loads(line) for line in file]
+        text = ObjectStoragePath(manifest).read_text()
+        lines = [json.loads(line) for line in text.split("\n") if line]
         return {line["id"]: line["images"][0]["uri"] for line in lines if line["images"]}
 
     publish(images.output["manifest"])
