@@ -263,7 +263,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(StoredFileMissingError, match="requests.csv could not be read"):
+    with pytest.raises(StoredFileMissingError, match=r"requests\.csv could not be read"):
         read_path(tmp_path / "requests.csv")
 
 
