@@ -273,6 +273,13 @@ def test_a_folder_is_no_file_whatever_its_name(tmp_path):
         read_path(tmp_path / "requests.csv")
 
 
+def test_a_worker_without_room_for_a_copy_is_told_from_a_missing_file(read, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    with pytest.raises(StorageError, match="The worker's own disk") as caught:
+        read("prompt\na\n")
+    assert caught.value.transient
+
+
 def test_the_connection_of_the_storage_is_looked_for_first():
     with pytest.raises(ConnectionNotFoundError, match="no_such_conn"):
         read_path("s3://no_such_conn@bucket/requests.csv")
