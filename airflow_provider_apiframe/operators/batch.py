@@ -141,8 +141,16 @@ class ApiframeBatchOperator(BaseOperator):
         self.save_conn_id = save_conn_id
         self.provenance = provenance
         self._needed_outputs = needed_outputs(save_to=save_to)
+        self._needed_in_requests: list[tuple[int, tuple[str, ...]]] = []
         if isinstance(requests, XComArg):
             self._needed_outputs.append(("requests",))
+        elif isinstance(requests, (list, tuple)):
+            self._needed_in_requests = [
+                (index, names)
+                for index, request in enumerate(requests)
+                if isinstance(request, Mapping)
+                for names in needed_outputs(**request)
+            ]
 
     @cached_property
     def hook(self) -> ApiframeHook:

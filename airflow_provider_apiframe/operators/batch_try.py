@@ -141,7 +141,10 @@ class BatchTry:
         if carried is None:
             batch = batch.afresh()
             newest_before = newest_job(hook)
-            reused = sum(line.job_id is not None and bool(line.images) for line in known.values())
+            # Those that go on are counted when they have ended.
+            reused = sum(
+                line.status == "COMPLETED" and bool(line.image_urls) for line in known.values()
+            )
         else:
             with suppress(ValueError):
                 newest_before = datetime.fromisoformat(str(carried.get("newest_before")))
@@ -166,7 +169,7 @@ class BatchTry:
                 reused=reused,
                 unreadable=unreadable,
                 is_unsure=is_new_try and scope.earlier_tries > 0,
-                unheard=bool(carried and carried.get("unheard")),
+                unheard=scope.earlier_tries > 0 or bool(carried and carried.get("unheard")),
                 on_saved=lambda lines: _count(task, context, lines),
             ),
         )
@@ -277,6 +280,8 @@ def _requests(task: ApiframeBatchOperator) -> tuple[dict[str, BatchRequest], Bat
     :raises ApiframeError: one of them cannot be used.
     """
     check_needed_outputs(task, task._needed_outputs)
+    for index, names in task._needed_in_requests:
+        check_needed_outputs(task.requests[index], [names])
     found = read_requests(
         task.requests,
         model=task.model,

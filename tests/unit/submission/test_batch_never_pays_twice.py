@@ -87,6 +87,34 @@ def test_the_retry_says_how_many_jobs_it_found(connected, tmp_path):
     assert task.run()["reused"] == COUNT
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refusal_that_meets_only_the_retry_is_left_to_another_one(status, connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(lives.submitting(COUNT // 2))
+    connected.faults.next("generate", status=status, body={"error": "No"}, times=20)
+    with pytest.raises(ApiframeError, match="worth a retry"):  # which Airflow retries
+        task.run()
+    connected.faults.reset()
+    connected.configure(latency=0.05)
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_retry_that_only_saves_counts_all_jobs_as_reused(connected, tmp_path, monkeypatch):
+    task = BatchTask(tmp_path, requests=requests(3))
+
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ImageNotSavedError("no space left on the device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ImageStorage, "save", save)
+        with pytest.raises(ImageNotSavedError):
+            task.run()
+    assert task.run()["reused"] == 3
+
+
 def test_a_retry_asks_for_no_image_again_that_the_manifest_knows_as_saved(connected, tmp_path):
     task = BatchTask(tmp_path, requests=requests(COUNT))
     with pytest.raises(Killed):
