@@ -12,7 +12,7 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.submission.references import HASH_PREFIX, References
 
 if TYPE_CHECKING:
-    from airflow_provider_apiframe.api.params.request import GenerateRequest
+    from airflow_provider_apiframe.api.params.request import ImageRequest
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def is_listed(hook: ApiframeHook, job_id: str) -> bool:
 
 
 def may_have_submitted(
-    hook: ApiframeHook, request: GenerateRequest, run_started: datetime | None
+    hook: ApiframeHook, request: ImageRequest, run_started: datetime | None
 ) -> bool:
     """Return whether there is a job that an earlier try of the run may have made.
 
@@ -80,7 +80,9 @@ def may_have_submitted(
         return True  # nobody can say that there is none
 
 
-def _may_be_of(hook: ApiframeHook, job: Job, request: GenerateRequest) -> bool:
+def _may_be_of(hook: ApiframeHook, job: Job, request: ImageRequest) -> bool:
+    if request.prompt is None:
+        return True
     made_from = hook.get_job(job.id).prompt  # the list leaves it out
     return made_from is None or made_from.strip() == request.prompt.strip()
 

@@ -26,7 +26,7 @@ def main(base_url: str, api_key: str, limit: str, price: str) -> None:
         sys.stdin.readline()
         try:
             with check_day_budget(hook, float(price)) as reservation:  # type: ignore[arg-type]
-                job = client.generate(GenerateRequest.parse(prompt="a poster"))
+                job = client.submit(GenerateRequest.parse(prompt="a poster"))
                 reservation.accepted(job.job_id)
         except BudgetExceededError:
             print("refused", flush=True)
