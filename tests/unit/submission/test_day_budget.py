@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import day_spender
@@ -23,6 +24,8 @@ from airflow_provider_apiframe.submission.day_budget import (
     check_day_budget,
     rest_of_day,
 )
+from airflow_provider_apiframe.submission.day_ledger import DayLedger
+from airflow_provider_apiframe.submission.day_scan import DayScan
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
 
@@ -162,6 +165,15 @@ def test_other_machines_can_exceed_the_limit_within_the_seconds_of_a_scan(limite
     ApiframeHook().generate_image(prompt="of another machine")
     task(run_id="next").run()
     assert sandbox.state.credits_spent == 3 * PRICE
+
+
+def test_a_scan_of_yesterday_is_old_however_young_it_is():
+    midnight = datetime(2026, 11, 26, tzinfo=UTC)
+    before = (midnight - timedelta(seconds=1)).timestamp()
+    scan = DayScan(day=midnight.date() - timedelta(days=1), begun=before)
+    ledger = DayLedger(scan=scan)
+    assert ledger.is_fresh(before + 0.5, 10)
+    assert not ledger.is_fresh(before + 1.5, 10)
 
 
 def test_nothing_is_refused_by_an_old_scan(limited, monkeypatch):
@@ -388,6 +400,16 @@ def test_a_retry_whose_image_is_paid_is_not_refused(limited, store, kill):
     paid = task(store=store and store())
     with pytest.raises(Killed):
         paid.run(kill=kill)
+    assert paid.run()["reused"] is True
+    assert sandbox.state.credits_spent == PRICE
+
+
+def test_a_retry_that_is_recorded_is_not_refused_by_a_clock_that_is_wrong(limited):
+    sandbox = limited(PRICE)
+    paid = task(store=Store())
+    paid.dag_run.start_date += timedelta(hours=1)
+    with pytest.raises(Killed):
+        paid.run(kill="after the POST")
     assert paid.run()["reused"] is True
     assert sandbox.state.credits_spent == PRICE
 
