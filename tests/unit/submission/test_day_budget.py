@@ -212,6 +212,15 @@ def test_a_job_that_the_list_does_not_show_yet_counts(limited, monkeypatch):
         check_day_budget(ApiframeHook(), PRICE)
 
 
+def test_the_job_of_a_task_counts_until_the_list_shows_it(limited, monkeypatch):
+    sandbox = limited(PRICE)
+    monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 0.0)
+    task(wait_for_completion=False).run()
+    sandbox.configure(hide_from_list=True)
+    with pytest.raises(AirflowFailException, match="max_credits_per_day"):
+        task(run_id="next").run()
+
+
 def test_a_job_counts_once_while_its_task_still_holds_credits_for_it(limited, monkeypatch):
     """A scan shows the job before its task hears that it was accepted."""
     limited(2 * PRICE)

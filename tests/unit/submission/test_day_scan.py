@@ -143,10 +143,10 @@ def test_a_job_that_never_ends_does_not_make_scans_long():
 
 def test_a_job_that_the_list_shows_late_is_counted():
     """A minute late: the list is read from a copy of the vendor's database, perhaps."""
-    jobs = [job(NOON - timedelta(hours=1)), job(NOON)]
+    jobs = [job(NOON - timedelta(seconds=seconds)) for seconds in (3600, 30, 0)]
     known = scan(Feed(jobs))
     late = job(NOON - timedelta(seconds=50))
-    assert scan(Feed([*jobs, late]), known).spent == 30
+    assert scan(Feed([*jobs, late]), known).spent == 40
 
 
 def test_two_jobs_of_the_same_moment_both_count_once():
