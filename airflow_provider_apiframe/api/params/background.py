@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
+from airflow_provider_apiframe.api.params.fields import JpgPng
 
 
 class BriaBgRemoveParams(ModelParams):
@@ -32,6 +33,6 @@ class Lab851BgRemoveParams(ModelParams):
     key: ClassVar[str] = "lab851BgRemoveParams"
 
     background_type: Literal["rgba", "map", "green", "white", "blur", "overlay"] | None = None
-    format: Literal["png", "jpg"] | None = None
+    format: JpgPng | None = None
     reverse: bool | None = Field(None, description="keeps the background instead")
     threshold: float | None = Field(None, ge=0, le=1)

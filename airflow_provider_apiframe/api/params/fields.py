@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -39,7 +39,8 @@ class Length:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {**handler(schema), "noun": text_noun(self.most, self.least)}
+        noun = text_noun(self.most, self.least)
+        return {**handler(schema), "maxLength": self.most, "noun": noun}
 
     def _check(self, value: Any) -> str:
         return checked_text(value, self.most, self.least)
@@ -66,6 +67,12 @@ Ratio = Annotated[
         json_schema_extra={"noun": 'a ratio "W:H" such as "16:9"'},
     ),
 ]
+
+# Names of their own, because Literals of the same words in another order are the same to typing:
+# which order the texts have would depend on what was loaded first.
+CommonRatio = Literal["1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3"]
+JpgPng = Literal["jpg", "png"]
+JpgPngWebp = Literal["jpg", "png", "webp"]
 
 Word = Annotated[str, Length(100, least=1)]
 """One of the model's own words. The vendor's contract says no more than that it is text."""

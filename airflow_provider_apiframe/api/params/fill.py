@@ -5,12 +5,12 @@ Source: OpenAPI ImageEditRequest; defaults from its docs page.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Seed
+from airflow_provider_apiframe.api.params.fields import JpgPng, Seed
 
 
 class FluxFillParams(ModelParams):
@@ -26,6 +26,6 @@ class FluxFillParams(ModelParams):
     safety_tolerance: int | None = Field(
         None, ge=1, le=6, description="from strict to permissive, default 2"
     )
-    output_format: Literal["jpg", "png"] | None = None
+    output_format: JpgPng | None = None
     seed: Seed | None = None
     prompt_upsampling: bool | None = Field(None, description="lets the model rewrite the prompt")

@@ -5,12 +5,12 @@ Source: OpenAPI GenerateImageRequest, branch "flux-lora"; defaults from its docs
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Seed, Uuid
+from airflow_provider_apiframe.api.params.fields import CommonRatio, JpgPngWebp, Seed, Uuid
 
 
 class FluxLoraParams(ModelParams):
@@ -22,10 +22,10 @@ class FluxLoraParams(ModelParams):
     key: ClassVar[str] = "fluxLoraParams"
 
     loraId: Uuid | None = Field(None, description="of a LoRA of your team that is READY")
-    aspect_ratio: Literal["1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3"] | None = None
+    aspect_ratio: CommonRatio | None = None
     guidance_scale: float | None = Field(None, ge=1, le=10, description="default 3.5")
     lora_strength: float | None = Field(None, ge=0, le=1.5, description="default 1.0")
     num_inference_steps: int | None = Field(None, ge=4, le=50, description="default 28")
     num_outputs: int | None = Field(None, ge=1, le=4, description="images to make, default 1")
-    output_format: Literal["png", "jpg", "webp"] | None = None
+    output_format: JpgPngWebp | None = None
     seed: Seed | None = None

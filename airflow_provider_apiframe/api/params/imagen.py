@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from airflow_provider_apiframe.api.params.base import ModelParams
+from airflow_provider_apiframe.api.params.fields import JpgPng
 
 
 class ImagenParams(ModelParams):
@@ -20,4 +21,4 @@ class ImagenParams(ModelParams):
 
     aspect_ratio: Literal["1:1", "9:16", "16:9", "3:4", "4:3"] | None = None
     image_size: Literal["1K", "2K"] | None = None
-    output_format: Literal["jpg", "png"] | None = None
+    output_format: JpgPng | None = None

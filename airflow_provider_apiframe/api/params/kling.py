@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Image, Length
+from airflow_provider_apiframe.api.params.fields import CommonRatio, Image, Length
 
 
 class KlingImageParams(ModelParams):
@@ -22,7 +22,7 @@ class KlingImageParams(ModelParams):
     key: ClassVar[str] = "klingImageParams"
     image_fields: ClassVar[tuple[str, ...]] = ("image",)
 
-    aspect_ratio: Literal["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3"] | None = None
+    aspect_ratio: CommonRatio | None = None
     image: Image | None = Field(None, description="the image to work from")
     image_fidelity: float | None = Field(None, ge=0, le=1, description="how close to the image")
     model_name: Literal["kling-v1", "kling-v1-5", "kling-v2"] | None = None

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Images, Word
+from airflow_provider_apiframe.api.params.fields import Images, JpgPngWebp, Word
 
 
 class NanoBananaParams(ModelParams):
@@ -25,6 +25,6 @@ class NanoBananaParams(ModelParams):
     aspect_ratio: Word | None = None
     resolution: Literal["512px", "1K", "2K", "4K"] | None = None
     image_input: Images | None = Field(None, max_length=14, description="images to work from")
-    output_format: Literal["jpg", "png", "webp"] | None = None
+    output_format: JpgPngWebp | None = None
     google_search: bool | None = Field(None, description="lets the model search the web")
     image_search: bool | None = Field(None, description="lets the model search for images")

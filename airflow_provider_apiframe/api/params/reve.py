@@ -5,10 +5,10 @@ Source: OpenAPI GenerateImageRequest, branch "reve-create".
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Seed, Word
+from airflow_provider_apiframe.api.params.fields import CommonRatio, Seed, Word
 
 
 class ReveParams(ModelParams):
@@ -19,6 +19,6 @@ class ReveParams(ModelParams):
 
     key: ClassVar[str] = "reveParams"
 
-    aspect_ratio: Literal["16:9", "9:16", "3:2", "2:3", "4:3", "3:4", "1:1"] | None = None
+    aspect_ratio: CommonRatio | None = None
     seed: Seed | None = None
     version: Word | None = None

@@ -5,12 +5,12 @@ Source: OpenAPI GenerateImageRequest, branches "seedream-...".
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Images, Seed, Word
+from airflow_provider_apiframe.api.params.fields import Images, JpgPng, Seed, Word
 
 _PIXELS = {"noun": "a whole number of pixels"}
 
@@ -32,8 +32,6 @@ class SeedreamParams(ModelParams):
     image_input: Images | None = Field(None, max_length=14, description="images to work from")
     guidance_scale: float | None = Field(None, ge=1, le=10)
     enhance_prompt: bool | None = Field(None, description="lets the model rewrite the prompt")
-    use_pre_llm: bool | None = Field(
-        None, description="lets a language model read the prompt first"
-    )
-    output_format: Literal["jpg", "png"] | None = None
+    use_pre_llm: bool | None = Field(None)
+    output_format: JpgPng | None = None
     seed: Seed | None = None

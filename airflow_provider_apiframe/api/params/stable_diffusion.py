@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Image, Length, Seed
+from airflow_provider_apiframe.api.params.fields import Image, JpgPngWebp, Length, Seed
 
 
 class StableDiffusionParams(ModelParams):
@@ -30,6 +30,6 @@ class StableDiffusionParams(ModelParams):
     image: Image | None = Field(None, description="the image to start from")
     prompt_strength: float | None = Field(None, ge=0, le=1, description="beside the image")
     negative_prompt: Annotated[str, Length(2000)] | None = None
-    output_format: Literal["webp", "jpg", "png"] | None = None
+    output_format: JpgPngWebp | None = None
     output_quality: int | None = Field(None, ge=0, le=100)
     seed: Seed | None = None

@@ -10,7 +10,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from airflow_provider_apiframe.api.params.base import ModelParams
-from airflow_provider_apiframe.api.params.fields import Length, Seed, WholeNumber
+from airflow_provider_apiframe.api.params.fields import (
+    JpgPng,
+    JpgPngWebp,
+    Length,
+    Seed,
+    WholeNumber,
+)
 
 
 class TopazUpscaleParams(ModelParams):
@@ -31,7 +37,7 @@ class TopazUpscaleParams(ModelParams):
     face_enhance: bool | None = None
     face_enhance_creativity: float | None = Field(None, ge=0, le=1)
     face_enhance_strength: float | None = Field(None, ge=0, le=1)
-    output_format: Literal["jpg", "png"] | None = None
+    output_format: JpgPng | None = None
     seed: Seed | None = None
 
 
@@ -53,5 +59,5 @@ class ClarityUpscaleParams(ModelParams):
     dynamic: float | None = Field(None, ge=1, le=50)
     num_inference_steps: int | None = Field(None, ge=1, le=100)
     sharpen: float | None = Field(None, ge=0, le=10)
-    output_format: Literal["png", "jpg", "webp"] | None = None
+    output_format: JpgPngWebp | None = None
     seed: Seed | None = None
