@@ -27,7 +27,7 @@ class Model:
 
     :param family: name in :mod:`.families`.
     :param params: names of its parameters.
-    :param required: those of them, or of *arguments*, without which it makes nothing.
+    :param required: those of them without which it makes nothing.
     :param max_input_images: images that ``input_images`` may have; None: what the family takes.
     :param max_side: pixels of width and height; None: what the family takes.
     :param prompt_max: characters (UTF-16 units) that its prompt may have.
@@ -166,7 +166,6 @@ UPSCALE_MODELS: dict[str, Model] = _table(
                 "upscale_factor model_type face_enhance face_enhance_creativity"
                 " face_enhance_strength output_format seed"
             ),
-            required=_IMAGE,
             arguments=_IMAGE,
         ),
         Model(
@@ -176,7 +175,6 @@ UPSCALE_MODELS: dict[str, Model] = _table(
                 "prompt negative_prompt scale_factor creativity resemblance dynamic"
                 " num_inference_steps sharpen output_format seed"
             ),
-            required=_IMAGE,
             arguments=_IMAGE,
         ),
     ]
@@ -189,7 +187,6 @@ EDIT_MODELS: dict[str, Model] = _table(
             "flux-fill-pro",
             "flux_fill",
             _names("steps guidance safety_tolerance output_format seed prompt_upsampling"),
-            required=_names("image prompt mode"),
             arguments=_names("image prompt mode mask outpaint"),
         )
     ]
@@ -202,14 +199,12 @@ BACKGROUND_MODELS: dict[str, Model] = _table(
             "bria-bg-remove",
             "bria_background",
             _names("content_moderation"),
-            required=_IMAGE,
             arguments=_IMAGE,
         ),
         Model(
             "851-bg-remove",
             "lab851_background",
             _names("background_type format reverse threshold"),
-            required=_IMAGE,
             arguments=_IMAGE,
         ),
     ]
