@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError, UnreadableFileError
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.submission.idempotency import SubmissionRecord
 
@@ -36,7 +36,7 @@ class References:
     :param uploads: SHA-256 -> URL of an upload that is to be used.
     """
 
-    request: GenerateRequest
+    request: ImageRequest
     hashes: Mapping[str, str]
     files: Mapping[str, ImageFile] = field(repr=False)
     uploads: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -44,7 +44,7 @@ class References:
     @classmethod
     def read(
         cls,
-        request: GenerateRequest,
+        request: ImageRequest,
         storage_conn_id: str | None,
         record: SubmissionRecord | None,
     ) -> Self:
@@ -72,17 +72,25 @@ class References:
         return cls(request, hashes, files)
 
     @property
-    def hashed(self) -> GenerateRequest:
+    def hashed(self) -> ImageRequest:
         """The request with "sha256:..." in place of each path. It is never sent."""
         return self.request.replacing(
             {path: f"{HASH_PREFIX}{sha256}" for path, sha256 in self.hashes.items()}
         )
 
     @property
-    def sent(self) -> GenerateRequest:
-        """The request with the URL of an upload in place of each path."""
+    def sent(self) -> ImageRequest:
+        """The request with the URL of an upload, or the file's content, in place of each path.
+
+        :raises UnreadableFileError: a file is missing that is sent within the request.
+        :raises InvalidRequestError: it is too large for that.
+        """
+        inline = self.request.inline_paths
         return self.request.replacing(
-            {path: self.uploads[sha256] for path, sha256 in self.hashes.items()}
+            {
+                path: self._file(path).inline() if path in inline else self.uploads[sha256]
+                for path, sha256 in self.hashes.items()
+            }
         )
 
     def uploaded(self, hook: ApiframeHook) -> References:
@@ -92,17 +100,21 @@ class References:
         """
         uploads = dict(self.uploads)
         for path, sha256 in self.hashes.items():
-            if sha256 in uploads:
+            if sha256 in uploads or path in self.request.inline_paths:
                 continue
-            if sha256 not in self.files:
-                raise UnreadableFileError(
-                    f"The input image {path} could be read by an earlier try, and now it cannot. "
-                    "Put it back and clear the task.",
-                    transient=False,
-                )
-            uploads[sha256] = hook.client.upload(self.files[sha256]).url
+            uploads[sha256] = hook.client.upload(self._file(path)).url
             log.info("Uploaded the input image %s", path)
         return self.using(uploads)
+
+    def _file(self, path: str) -> ImageFile:
+        file = self.files.get(self.hashes[path])
+        if file is None:
+            raise UnreadableFileError(
+                f"The input image {path} could be read by an earlier try, and now it cannot. "
+                "Put it back and clear the task.",
+                transient=False,
+            )
+        return file
 
     def using(self, uploads: Mapping[str, str]) -> References:
         """Return the same files with other *uploads*."""

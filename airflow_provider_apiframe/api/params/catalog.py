@@ -11,13 +11,20 @@ models apart, and the names, so that nobody has to load the families to find a n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 DEFAULT_MODEL = "flux-2-flex"
 DEFAULT_UPSCALE_MODEL = "topaz-image-upscale"
 DEFAULT_EDIT_MODEL = "flux-fill-pro"
 DEFAULT_BACKGROUND_MODEL = "bria-bg-remove"
+
+PROMPT_MAX_LENGTH = 2000
+"""UTF-16 code units, as the JavaScript backend counts: an emoji is two. A few models take more.
+
+Source: OpenAPI GenerateImageRequest.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Model:
     required: frozenset[str] = frozenset()
     max_input_images: int | None = None
     max_side: int | None = None
-    prompt_max: int = 2000
+    prompt_max: int = PROMPT_MAX_LENGTH
     arguments: frozenset[str] = frozenset()
 
 
@@ -215,11 +222,33 @@ TOOLS: dict[str, Model] = {**UPSCALE_MODELS, **EDIT_MODELS, **BACKGROUND_MODELS}
 """The models that work on an image that is there already. Midjourney's actions name no model."""
 
 
-def models_taking(param: str, family: str | None = None) -> list[str]:
+BY_PATH: dict[str, dict[str, Model]] = {
+    "/v2/images/generate": MODELS,
+    "/v2/images/upscale": UPSCALE_MODELS,
+    "/v2/images/edit": EDIT_MODELS,
+    "/v2/images/background-remove": BACKGROUND_MODELS,
+}
+"""Which models a request takes, by the path that it goes to."""
+
+
+def models_taking(param: str, *, family: str | None = None) -> list[str]:
     """Return the ids of the known models that take the parameter *param*, in catalogue order.
 
-    :param family: of these models, if any of them takes it; else of all.
+    :param family: only the models of this family; None for all.
     """
-    takers = [model for model in MODELS.values() if param in model.params]
-    relatives = [model for model in takers if model.family == family]
-    return [model.id for model in relatives or takers]
+    return [
+        model.id
+        for model in (*MODELS.values(), *TOOLS.values())
+        if param in model.params and family in (None, model.family)
+    ]
+
+
+def nearest_model(model: str, models: Collection[str] = MODELS) -> str | None:
+    """Return the known model id that *model* probably means, or None when it is known itself or
+    resembles none.
+
+    :param models: the ids that may be meant.
+    """
+    if model in models:
+        return None
+    return next(iter(difflib.get_close_matches(model.lower(), models, n=1, cutoff=0.8)), None)

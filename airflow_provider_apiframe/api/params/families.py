@@ -50,6 +50,20 @@ FAMILIES: dict[str, Family] = {
     "lab851_background": Family("lab851BgRemoveParams", "background"),
 }
 
+IMAGE_FIELDS = frozenset(
+    {
+        "character_reference_image",
+        "image",
+        "image_input",
+        "image_prompt",
+        "image_url",
+        "input_images",
+        "mask",
+        "style_reference_images",
+    }
+)
+"""The names of the parameters that are reference images in any of them."""
+
 
 @cache
 def params_class(family: str) -> type[ModelParams]:
@@ -61,6 +75,8 @@ def params_class(family: str) -> type[ModelParams]:
     return found
 
 
-def family_of_key(key: str) -> str | None:
-    """Return the family whose parameters stand in *key* of the body, or None."""
-    return next((name for name, family in FAMILIES.items() if family.key == key), None)
+def class_of_key(key: str) -> type[ModelParams] | None:
+    """Return the class of the parameters that stand in *key* of a request's body, if known."""
+    return next(
+        (params_class(name) for name, family in FAMILIES.items() if family.key == key), None
+    )

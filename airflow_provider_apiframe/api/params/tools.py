@@ -15,15 +15,17 @@ from airflow_provider_apiframe.api.params.base import (
     ModelParams,
     ParseContext,
     Reasons,
+    invalid,
 )
 from airflow_provider_apiframe.api.params.catalog import (
     BACKGROUND_MODELS,
+    BY_PATH,
     DEFAULT_BACKGROUND_MODEL,
     DEFAULT_EDIT_MODEL,
     DEFAULT_UPSCALE_MODEL,
     EDIT_MODELS,
     UPSCALE_MODELS,
-    Model,
+    nearest_model,
 )
 from airflow_provider_apiframe.api.params.fields import Image, Length
 from airflow_provider_apiframe.api.params.given import parse_params
@@ -52,7 +54,6 @@ class ToolRequest(ImageRequest):
         ``{"fooParams": {...}}``.
     """
 
-    models: ClassVar[Mapping[str, Model]]
     image_fields: ClassVar[tuple[str, ...]] = ("image",)
     # What stands among the parameters in the body, in this order.
     own_params: ClassVar[tuple[str, ...]] = ("image",)
@@ -63,15 +64,24 @@ class ToolRequest(ImageRequest):
 
     @field_validator("params", mode="plain")
     @classmethod
-    def _parse_params(cls, value: Any, info: ValidationInfo) -> Any:
+    def _parse_params(cls, value: Any, info: ValidationInfo) -> ModelParams:
         context: ParseContext = info.context or ParseContext()
-        return parse_params(
-            value,
-            name="params",
-            model=info.data.get("model"),
-            templated=context.templated_params,
-            models=cls.models,
-        )
+        model, templated = info.data.get("model"), context.templated_params
+        models = BY_PATH[cls.path]
+        params = parse_params(value, name="params", model=model, templated=templated, models=models)
+        if model is not None and not params.body_key and not templated:
+            near = nearest_model(model, models)
+            meant = f" (did you mean {near!r}?)" if near else ""
+            raise invalid(
+                "model",
+                model,
+                f"is no model that this provider knows{meant}; with such a model params must have "
+                'one mapping by its name in the request\'s body: {"fooParams": {}}',
+            )
+        for name in cls.own_params:
+            if (found := params.value(name)) is not None:
+                raise invalid(f"params: {name}", found, "is an argument of its own")
+        return params
 
     def _body(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self.own_params}
@@ -87,7 +97,6 @@ class UpscaleRequest(ToolRequest):
     """
 
     path: ClassVar[str] = "/v2/images/upscale"
-    models: ClassVar[Mapping[str, Model]] = UPSCALE_MODELS
 
     model: str = model_field(DEFAULT_UPSCALE_MODEL, UPSCALE_MODELS)
 
@@ -131,7 +140,6 @@ class BackgroundRemoveRequest(ToolRequest):
     """
 
     path: ClassVar[str] = "/v2/images/background-remove"
-    models: ClassVar[Mapping[str, Model]] = BACKGROUND_MODELS
 
     model: str = model_field(DEFAULT_BACKGROUND_MODEL, BACKGROUND_MODELS)
 
@@ -184,7 +192,6 @@ class EditRequest(ToolRequest):
     """
 
     path: ClassVar[str] = "/v2/images/edit"
-    models: ClassVar[Mapping[str, Model]] = EDIT_MODELS
     image_fields: ClassVar[tuple[str, ...]] = ("image", "mask")
     own_params: ClassVar[tuple[str, ...]] = ("image", "prompt", "mode", "mask", "outpaint")
 
@@ -234,9 +241,7 @@ class EditRequest(ToolRequest):
         templated = info.context.templated if info.context else frozenset()
         if "mode" in templated:
             return self
-        needed, other = (
-            ("mask", "outpaint") if self.mode == "inpaint" else ("outpaint", "mask")
-        )
+        needed, other = ("mask", "outpaint") if self.mode == "inpaint" else ("outpaint", "mask")
         reasons: Reasons = {}
         if getattr(self, needed) is None and needed not in templated:
             reasons[needed] = [f'is not set, and mode "{self.mode}" needs it']
