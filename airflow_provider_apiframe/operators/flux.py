@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, nearest_model
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.literals import (
-    CheckedPartial,
-    as_stored,
-    check_literals,
+from airflow_provider_apiframe.literals import CheckedPartial, as_stored, check_literals
+from airflow_provider_apiframe.operators.base import ApiframeOperator
+from airflow_provider_apiframe.submission.needed_outputs import (
     needed_outputs,
 )
-from airflow_provider_apiframe.operators.base import ApiframeOperator
 
 
 class FluxGenerateOperator(ApiframeOperator):
