@@ -58,8 +58,6 @@ def reason_of(model: type[BaseModel], problem: ErrorDetails) -> str:
         return str(error)
     if problem["type"] == "extra_forbidden":
         return f"is unknown; known are {', '.join(model.model_fields)}"
-    if problem["type"] == "missing":
-        return "is not set"
     return f"must be {allowed(model, str(problem['loc'][0]))}"
 
 
