@@ -36,18 +36,17 @@ def checked_text(value: Any, most: int, least: int = 1) -> str:
 
 def text_noun(most: int, least: int = 1) -> str:
     """Say how long a text may be, e.g. "text of 1 to 2000 characters"."""
-    return (
-        f"text of {least} to {most} characters" if least else f"text of at most {most} characters"
-    )
+    return f"text of {f'{least} to' if least else 'at most'} {most} characters"
 
 
-def read_literal(text: str) -> Any:
+def read_literal(text: str, max_length: int = MAX_TEXT) -> Any:
     """Read *text* as JSON or, failing that, as a Python literal: what a Jinja template makes of a
     dict or a list.
 
-    :raises ValueError: if it is neither, or longer than 100,000 characters.
+    :param max_length: characters, default 100,000.
+    :raises ValueError: if it is neither, or longer than *max_length*.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > max_length:
         raise ValueError("too long")
     try:
         return json.loads(text)
