@@ -26,7 +26,11 @@ from airflow_provider_apiframe.api.models import (
     ModelInfo,
     UploadedFile,
 )
-from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
+from airflow_provider_apiframe.api.params.request import (
+    GenerateRequest,
+    ImageRequest,
+    checked_seconds,
+)
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
@@ -53,7 +57,8 @@ class ApiframeHook(BaseHook):
     https://api.apiframe.ai); extras ``timeout`` (seconds per request, 60), ``max_retries`` (4),
     ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that triggerers may make
     to wait for jobs, 120: all together, if ``[apiframe] triggerers`` says how many there are; else
-    each) and ``allow_http`` (false). Nothing is read or opened before the first use.
+    each), ``max_credits_per_day`` (no limit; see :mod:`.submission.day_budget`) and ``allow_http``
+    (false). Nothing is read or opened before the first use.
 
     All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when
     they fail; its ``transient`` says whether trying again later can help.
@@ -127,6 +132,20 @@ class ApiframeHook(BaseHook):
         """
         return self.client.session
 
+    def submit(self, request: ImageRequest, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit a request of any kind. Costs credits when it is accepted.
+
+        Reference images that are paths are uploaded first, anew with each call.
+
+        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
+            returns the same job and costs nothing. Without one a random key is used, which covers
+            the retries within this call only.
+        :returns: the job's id and status.
+        :raises InvalidRequestError: it is refused. Nothing was paid.
+        """
+        uploads = {path: self.upload_file(path).url for path in request.paths}
+        return self.client.submit(request.replacing(uploads), idempotency_key or uuid.uuid4().hex)
+
     def generate_image(
         self,
         request: GenerateRequest | None = None,
@@ -139,10 +158,9 @@ class ApiframeHook(BaseHook):
         images that are paths are uploaded first, anew with each call.
 
         :param request: from :meth:`.GenerateRequest.parse`; or leave it out and give its arguments
-            as keywords: *prompt*, *model*, *flux_params*, *webhook_url*, *webhook_events*.
-        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
-            returns the same job and costs nothing. Without one a random key is used, which covers
-            the retries within this call only.
+            as keywords: *prompt*, *model*, *params* (for Flux models *flux_params* is another name
+            of it), *webhook_url*, *webhook_events*.
+        :param idempotency_key: as for :meth:`submit`.
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
@@ -151,9 +169,7 @@ class ApiframeHook(BaseHook):
         elif arguments or not isinstance(request, GenerateRequest):
             reason = "must be a GenerateRequest, or be left out and its arguments given as keywords"
             raise InvalidRequestError(f"request={truncated_repr(request)}: {reason}")
-        uploads = {path: self.upload_file(path).url for path in request.paths}
-        request = request.replacing(uploads)
-        return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
+        return self.submit(request, idempotency_key)
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now, in whatever state.
@@ -171,6 +187,7 @@ class ApiframeHook(BaseHook):
         status: str | None = None,
         model: str | None = None,
         scope: str | None = None,
+        retry: bool = True,
     ) -> JobPage:
         """Return one page of jobs, newest first.
 
@@ -179,9 +196,10 @@ class ApiframeHook(BaseHook):
         :param status: only jobs in this state: QUEUED, PROCESSING, COMPLETED, FAILED or CANCELLED.
         :param model: only jobs of this model.
         :param scope: "user" (the API's default) or "team", which only a team's admins may ask for.
+        :param retry: as in :meth:`get_job`.
         """
         return self.client.list_jobs(
-            limit=limit, cursor=cursor, status=status, model=model, scope=scope
+            limit=limit, cursor=cursor, status=status, model=model, scope=scope, retry=retry
         )
 
     def wait_for_job(self, job_id: str, timeout: float = 600.0, poll_interval: float = 2.0) -> Job:
@@ -200,16 +218,20 @@ class ApiframeHook(BaseHook):
         )
         return wait_for_job(self.client, wait).raise_for_status()
 
-    def get_account(self) -> Account:
-        """Return user, team and credits left. Free."""
-        return self.client.get_account()
+    def get_account(self, *, retry: bool = True) -> Account:
+        """Return user, team and credits left. Free.
 
-    def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
+        :param retry: as in :meth:`get_job`.
+        """
+        return self.client.get_account(retry=retry)
+
+    def list_models(self, modality: str | None = "image", *, retry: bool = True) -> list[ModelInfo]:
         """Return the vendor's curated catalogue, with price ranges.
 
         :param modality: "image", "video" or "music"; None for all.
+        :param retry: as in :meth:`get_job`.
         """
-        return self.client.list_models(modality)
+        return self.client.list_models(modality, retry=retry)
 
     def upload_file(
         self,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
+from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, nearest_model
 from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import GenerateRequest, nearest_model
-from airflow_provider_apiframe.literals import (
-    CheckedPartial,
-    as_stored,
-    check_literals,
+from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.literals import CheckedPartial, as_stored, check_literals
+from airflow_provider_apiframe.operators.base import ApiframeOperator
+from airflow_provider_apiframe.submission.needed_outputs import (
     needed_outputs,
 )
-from airflow_provider_apiframe.operators.base import ApiframeOperator
 
 
 class FluxGenerateOperator(ApiframeOperator):
@@ -63,7 +61,7 @@ class FluxGenerateOperator(ApiframeOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_literals(task_id=self.task_id, prompt=prompt, model=model, flux_params=flux_params)
+        _check_literals(task_id=self.task_id, prompt=prompt, model=model, flux_params=flux_params)
         self._needed_outputs += needed_outputs(flux_params=flux_params)
         self.prompt = prompt
         self.model = model
@@ -72,12 +70,13 @@ class FluxGenerateOperator(ApiframeOperator):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
-        check_literals(**kwargs)
+        _check_literals(**kwargs)
         kwargs = as_stored(kwargs, depth=1)
         partial = super().partial(
             **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
         )
-        return CheckedPartial(partial, {"model": DEFAULT_MODEL, **kwargs})
+        shared = {"model": DEFAULT_MODEL, **kwargs}
+        return CheckedPartial(partial, shared, check=_check_literals)
 
     def _request(self) -> GenerateRequest:
         request = GenerateRequest.parse(
@@ -92,3 +91,13 @@ class FluxGenerateOperator(ApiframeOperator):
                 "Model %r is not one this provider knows; did you mean %r?", request.model, near
             )
         return request
+
+
+def _check_literals(**arguments: Any) -> None:
+    """Check the *arguments* whose values are known while the DAG is read.
+
+    Its ``params`` are those that Airflow gives every task.
+
+    :raises InvalidParameterError: naming the task and what is wrong.
+    """
+    check_literals(params_name="flux_params", **arguments)

@@ -22,10 +22,14 @@ from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRes
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.links.image import ImageLink, image_url
-from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
+from airflow_provider_apiframe.literals import as_stored
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
+from airflow_provider_apiframe.submission.needed_outputs import (
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.version_compat import region_of
 
 if TYPE_CHECKING:
@@ -106,10 +110,10 @@ class PlanRoundOperator(BaseOperator):
                 flux_params=self.flux_params,
             )
             spent = previous["spent"] if previous else 0.0
-            price = self._check_budget(request.model, spent)
+            price = self._check_budget(request, spent)
         number = previous["round"] + 1 if previous else 1
-        seeds = self._seeds(context, request.flux_params.seed, number)
-        params = request.flux_params.as_dict()
+        seeds = self._seeds(context, request.seed, number)
+        params = request.params.as_dict()
         planned = ReviewRound(
             number=number, prompt=request.prompt, seeds=seeds, spent=spent, price=price
         )
@@ -122,12 +126,12 @@ class PlanRoundOperator(BaseOperator):
         previous = cast(Any, context)["loop"].previous if self.in_loop else self.previous
         return cast("Decision | None", previous)
 
-    def _check_budget(self, model: str, spent: float) -> float | None:
+    def _check_budget(self, request: GenerateRequest, spent: float) -> float | None:
         if self.max_credits is None:
             return None
         return check_budget_of_round(
             ApiframeHook(self.conn_id),
-            model,
+            request,
             self.max_credits,
             images=self.candidates,
             spent=spent,

@@ -34,12 +34,14 @@ from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import (
     CheckedPartial,
     check_literals,
-    check_needed_outputs,
     errors_of_the_dag_file,
     is_templated,
-    needed_outputs,
 )
 from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.submission.needed_outputs import (
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.triggers.job import (
     ApiframeJobTrigger,
     JobWaitError,
@@ -209,7 +211,12 @@ class ApiframeJobSensor(BaseSensorOperator):
         ImageLink().show(self, context, image_url(result, context["ti"]))
         report_saved_images(self, context, self.hook, result)
         result = push_multiple_outputs(result, self, context)
-        report_credits(job, store=context.get("task_state_store"))
+        report_credits(
+            job,
+            dag_id=context["ti"].dag_id,
+            task_id=context["ti"].task_id,
+            store=context.get("task_state_store"),
+        )
         return result
 
     def _storage(self, context: Context) -> ImageStorage | None:

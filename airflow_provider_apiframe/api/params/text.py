@@ -11,13 +11,14 @@ MAX_TEXT = 100_000
 and little enough to be read at once."""
 
 
-def read_literal(text: str) -> Any:
+def read_literal(text: str, max_length: int = MAX_TEXT) -> Any:
     """Read *text* as JSON or, failing that, as a Python literal: what a Jinja template makes of a
     dict or a list.
 
-    :raises ValueError: if it is neither, or longer than 100,000 characters.
+    :param max_length: characters, default 100,000.
+    :raises ValueError: if it is neither, or longer than *max_length*.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > max_length:
         raise ValueError("too long")
     try:
         return json.loads(text)
