@@ -36,6 +36,12 @@ def done(api, clock, parent, **body):
     return api.job(answer.json()["jobId"])
 
 
+@pytest.fixture(autouse=True)
+def plain_images(sandbox):
+    """Four posters of 6 megapixels take seconds to draw; what is asked here shows in plain ones."""
+    sandbox.configure(plain_images=True)
+
+
 @pytest.fixture
 def parents(api, clock):
     """A parent with four images, and one with an upsampled image."""
