@@ -41,7 +41,7 @@ def provider_info() -> dict[str, Any]:
         ],
         "hooks": modules("hooks.apiframe"),
         "operators": modules("operators.flux", "operators.review", "operators.variants"),
-        "sensors": modules("sensors.job"),
+        "sensors": modules("sensors.budget", "sensors.job"),
         "triggers": modules("triggers.job"),
         "connection-types": [
             {
