@@ -1,0 +1,238 @@
+"""Operators that change an image that exists: upscale, edit, cut out, act on a Midjourney job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider_apiframe.api.params.request import ImageRequest
+from airflow_provider_apiframe.api.params.tools import (
+    BackgroundRemoveRequest,
+    EditRequest,
+    MidjourneyActionRequest,
+    UpscaleRequest,
+)
+from airflow_provider_apiframe.literals import as_stored
+from airflow_provider_apiframe.operators.base import ApiframeOperator
+from airflow_provider_apiframe.operators.model_params import FIELD, ModelParamsOperator
+from airflow_provider_apiframe.operators.request import RequestOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_apiframe.api.params.base import ModelParams
+
+Image = str | Mapping[str, Any]
+"""An http(s) URL, a storage path, or the result of an earlier task with one image."""
+
+_OF_THE_IMAGE = (
+    "{{ (task.image.prompt or task.image.job_id or (task.image | string).split('/')[-1])"
+    " | string | truncate(60) }}"
+)
+
+
+class ImageUpscaleOperator(ModelParamsOperator):
+    """Make an image larger, and sharper.
+
+    :param image: an http(s) URL, a storage path ("s3://bucket/photo.png"), an absolute local path,
+        or the result of an earlier task (``poster.output``) that has one image. A file is uploaded
+        right before the job is submitted. Templated.
+    :param model: "topaz-image-upscale" (default) or "clarity-upscale". Templated.
+    :param params: the model's parameters, see
+        :class:`airflow_provider_apiframe.api.params.upscale`: ``upscale_factor`` (1, 2, 4 or 6) of
+        Topaz, ``scale_factor`` (1, 2, 4 or 8) of Clarity, and others. Templated, as
+        ``model_params``.
+    :param kwargs: what all operators share, see
+        :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`.
+    :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
+        is sent. No retry.
+    :raises UnreadableFileError: the image is a file that cannot be read. Nothing was paid.
+    """
+
+    request_type: ClassVar[type[ImageRequest]] = UpscaleRequest
+    map_index_label: ClassVar[str] = _OF_THE_IMAGE
+    defaults: ClassVar[dict[str, Any]] = {"model": "topaz-image-upscale"}
+    template_fields: Sequence[str] = ("image", "model", FIELD, *ApiframeOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        image: Image,
+        model: str = "topaz-image-upscale",
+        model_params: ModelParams | Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._check(image=image, model=model, model_params=model_params)
+        self.image = image
+        self.model = model
+        self.model_params = as_stored(model_params)
+
+
+class ImageEditOperator(ModelParamsOperator):
+    """Repaint a part of an image, or paint beyond its edges.
+
+    :param image: the image, as for :class:`ImageUpscaleOperator`. Templated.
+    :param prompt: what to paint there, 1-2000 characters (UTF-16 units). Templated.
+    :param mode: "inpaint" repaints what *mask* marks; "outpaint" paints beyond the edges, as
+        *outpaint* says. Templated.
+    :param mask: for "inpaint": an image that is white where to repaint; in the same forms as
+        *image*. Templated.
+    :param outpaint: for "outpaint": "Zoom out 1.5x", "Zoom out 2x", "Make square", "Left outpaint",
+        "Right outpaint", "Top outpaint" or "Bottom outpaint". Templated.
+    :param model: "flux-fill-pro" (default). Templated.
+    :param params: the model's other parameters, such as ``steps``, ``guidance``, ``seed`` and
+        ``output_format``, see :mod:`airflow_provider_apiframe.api.params.fill`. Templated, as
+        ``model_params``.
+    :param kwargs: what all operators share, see
+        :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`.
+    :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
+        is sent. No retry.
+    :raises UnreadableFileError: the image or the mask is a file that cannot be read. Nothing was
+        paid.
+    """
+
+    request_type: ClassVar[type[ImageRequest]] = EditRequest
+    defaults: ClassVar[dict[str, Any]] = {"model": "flux-fill-pro"}
+    template_fields: Sequence[str] = (
+        "image",
+        "prompt",
+        "mode",
+        "mask",
+        "outpaint",
+        "model",
+        FIELD,
+        *ApiframeOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        image: Image,
+        prompt: str,
+        mode: Literal["inpaint", "outpaint"] | str,
+        mask: Image | None = None,
+        outpaint: str | None = None,
+        model: str = "flux-fill-pro",
+        model_params: ModelParams | Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._check(
+            image=image,
+            prompt=prompt,
+            mode=mode,
+            mask=mask,
+            outpaint=outpaint,
+            model=model,
+            model_params=model_params,
+        )
+        self.image = image
+        self.prompt = prompt
+        self.mode = mode
+        self.mask = mask
+        self.outpaint = outpaint
+        self.model = model
+        self.model_params = as_stored(model_params)
+
+
+class ImageBackgroundRemoveOperator(ModelParamsOperator):
+    """Cut out what an image shows.
+
+    :param image: the image, as for :class:`ImageUpscaleOperator`. Templated.
+    :param model: "bria-bg-remove" (default) or "851-bg-remove". Templated.
+    :param params: the model's parameters, see
+        :mod:`airflow_provider_apiframe.api.params.background`. Templated, as ``model_params``.
+    :param kwargs: what all operators share, see
+        :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`.
+    :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
+        is sent. No retry.
+    :raises UnreadableFileError: the image is a file that cannot be read. Nothing was paid.
+    """
+
+    request_type: ClassVar[type[ImageRequest]] = BackgroundRemoveRequest
+    map_index_label: ClassVar[str] = _OF_THE_IMAGE
+    defaults: ClassVar[dict[str, Any]] = {"model": "bria-bg-remove"}
+    template_fields: Sequence[str] = ("image", "model", FIELD, *ApiframeOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        image: Image,
+        model: str = "bria-bg-remove",
+        model_params: ModelParams | Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._check(image=image, model=model, model_params=model_params)
+        self.image = image
+        self.model = model
+        self.model_params = as_stored(model_params)
+
+
+class MidjourneyActionOperator(RequestOperator):
+    """Go on from an image of a Midjourney job: enlarge it, vary it, widen it.
+
+    :param parent_job_id: id of a finished Midjourney job of the same account, or the result of the
+        task that made it (``grid.output``). Templated.
+    :param action: "upsample" or "variation" of the image *index*; "inpaint" where *mask* marks it;
+        "outpaint" by *zoom_ratio*; "pan" to *direction*. Templated.
+    :param index: which of the four images, 1-4. Templated.
+    :param zoom_ratio: 1.5 or 2. Templated.
+    :param direction: "left", "right", "up" or "down". Templated.
+    :param mask: an image that is white where to repaint. Templated.
+    :param prompt: what to paint, where the action takes one. Templated.
+    :param kwargs: what all operators share, see
+        :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; a variation has
+        several images.
+    :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
+        is sent. No retry.
+    :raises AirflowFailException: there is no such job, it is another account's, or too old.
+    """
+
+    request_type: ClassVar[type[ImageRequest]] = MidjourneyActionRequest
+    map_index_label: ClassVar[str] = (
+        "{{ task.action }} {{ task.index or task.direction or task.zoom_ratio or '' }}"
+    )
+    template_fields: Sequence[str] = (
+        "parent_job_id",
+        "action",
+        "index",
+        "zoom_ratio",
+        "direction",
+        "mask",
+        "prompt",
+        *ApiframeOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        parent_job_id: str | Mapping[str, Any],
+        action: str,
+        index: int | str | None = None,
+        zoom_ratio: float | str | None = None,
+        direction: str | None = None,
+        mask: str | None = None,
+        prompt: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._check(
+            parent_job_id=parent_job_id,
+            action=action,
+            index=index,
+            zoom_ratio=zoom_ratio,
+            direction=direction,
+            mask=mask,
+            prompt=prompt,
+        )
+        self.parent_job_id = parent_job_id
+        self.action = action
+        self.index = index
+        self.zoom_ratio = zoom_ratio
+        self.direction = direction
+        self.mask = mask
+        self.prompt = prompt
