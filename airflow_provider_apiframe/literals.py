@@ -13,10 +13,16 @@ from airflow.providers.common.compat.sdk import XComArg
 from pydantic import Field, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
-from airflow_provider_apiframe.api.params.base import ParseContext, Seconds
-from airflow_provider_apiframe.api.params.flux import FluxParams
+from airflow_provider_apiframe.api.params.base import (
+    Arguments,
+    ModelParams,
+    ParseContext,
+    Seconds,
+)
+from airflow_provider_apiframe.api.params.families import IMAGE_FIELDS
+from airflow_provider_apiframe.api.params.given import params_mapping
 from airflow_provider_apiframe.api.params.references import is_path_object, path_text
-from airflow_provider_apiframe.api.params.request import GenerateRequest, flux_params_mapping
+from airflow_provider_apiframe.api.params.request import GenerateRequest, ImageRequest
 from airflow_provider_apiframe.api.validation import RuleError
 from airflow_provider_apiframe.delivery.naming import SaveTo
 from airflow_provider_apiframe.exceptions import InvalidParameterError
@@ -24,7 +30,7 @@ from airflow_provider_apiframe.exceptions import InvalidParameterError
 _FLAG: dict[str, Any] = {"noun": "True or False"}
 
 
-class TaskArguments(GenerateRequest):
+class TaskArguments(Arguments):
     """What a task takes besides its request. The one table of checks for ``__init__``, ``partial``
     and ``expand``.
 
@@ -92,6 +98,9 @@ _OF_THE_RUN = re.compile(
 )
 
 
+_DEPTH = 9  # a list of the results of mapped tasks has 4 levels
+
+
 def is_templated(value: Any, *, depth: int = 0) -> bool:
     """Return whether *value* is known only when the task runs: a template, another task's output, a
     DAG param, a callable.
@@ -110,7 +119,7 @@ def is_templated(value: Any, *, depth: int = 0) -> bool:
 
 
 # An image without its reference, or one that is not saved, is paid as well.
-_NEEDED_OUTPUTS = ("save_to", "flux_params", "input_images", "image_prompt")
+_NEEDED_OUTPUTS = IMAGE_FIELDS | {"save_to", "flux_params", "params", "image", "mask"}
 
 
 def needed_outputs(**arguments: Any) -> list[tuple[str, ...]]:
@@ -154,31 +163,68 @@ def check_needed_outputs(task: Any, needed: list[tuple[str, ...]]) -> None:
             )
 
 
-def check_literals(**arguments: Any) -> None:
+def check_literals(
+    *,
+    request_type: type[ImageRequest] = GenerateRequest,
+    params_name: Literal["flux_params", "params"] = "params",
+    **arguments: Any,
+) -> None:
     """Check all *arguments* whose values are known while the DAG is read; what is not given is not
     known either.
 
+    :param request_type: what is submitted; its fields are checked, and those that all tasks share.
+    :param params_name: what the task calls the model's parameters. With "flux_params", ``params``
+        are those that Airflow gives every task, and not looked at.
     :raises InvalidParameterError: naming the task, every wrong argument, its value and what is
         allowed. Its traceback ends in the line that made the task.
     """
+    given = {name: value for name, value in arguments.items() if name != "params"}
+    if params_name in arguments:
+        given["params"] = arguments[params_name]
+    wrong: list[InvalidRequestError] = []
+    for checked in (request_type, TaskArguments):
+        try:
+            _check_known(checked, given, params_name)
+        except InvalidRequestError as error:
+            wrong.append(error)
+    if wrong:
+        fields = {name: reasons for error in wrong for name, reasons in error.fields.items()}
+        with errors_of_the_dag_file(arguments.get("task_id")):
+            raise InvalidRequestError("; ".join(map(str, wrong)), fields=fields)
+
+
+def _check_known(checked: type[Arguments], given: Mapping[str, Any], params_name: str) -> None:
     known = {
         name: value
-        for name, value in arguments.items()
-        if name in TaskArguments.model_fields
-        and (name in _NEVER_TEMPLATED or not is_templated(value))
+        for name, value in given.items()
+        if name in checked.model_fields
+        and (
+            name in _NEVER_TEMPLATED
+            or not is_templated(value, depth=0 if name == "params" else _DEPTH)
+        )
     }
-    try:
-        params = flux_params_mapping(known.get("flux_params"))
-    except InvalidRequestError:
-        params = {}  # told below, with what else is wrong
-    templated_params = {name for name, value in params.items() if is_templated(value, depth=9)}
     context = ParseContext(
-        templated=frozenset(TaskArguments.model_fields.keys() - known.keys()),
-        templated_params=frozenset(templated_params),
+        templated=frozenset(checked.model_fields.keys() - known.keys()),
+        templated_params=frozenset(_templated_in(known.get("params"), params_name)),
+        params_name=params_name,
     )
-    unknown = dict.fromkeys(context.templated)
-    with errors_of_the_dag_file(arguments.get("task_id")):
-        TaskArguments.checked({**unknown, **known}, context)
+    checked.checked({**dict.fromkeys(context.templated), **known}, context)
+
+
+def _templated_in(params: Any, params_name: str) -> set[str]:
+    """Return the names in *params* whose values are known only when the task runs, and those in
+    the one object that the parameters of an unknown model are."""
+    try:
+        values = params_mapping(params, params_name)
+    except InvalidRequestError:
+        return set()  # told by the check, with what else is wrong
+    inner = [value for value in values.values() if isinstance(value, Mapping)]
+    return {
+        name
+        for mapping in (values, *inner)
+        for name, value in mapping.items()
+        if is_templated(value, depth=_DEPTH)
+    }
 
 
 @contextmanager
@@ -212,13 +258,13 @@ def _line_that_made_the_task() -> TracebackType | None:
 
 
 def as_stored(value: Any, *, depth: int = 0) -> Any:
-    """Return a FluxParams as its values, anything else as it is.
+    """Return the parameters of a model as their values, anything else as it is.
 
     Airflow stores the mere text of an object with the DAG, and shows it so.
 
     :param depth: how many levels of mappings and lists are looked into.
     """
-    if isinstance(value, FluxParams):
+    if isinstance(value, ModelParams):
         return value.as_dict()
     if depth and isinstance(value, dict):
         return {name: as_stored(item, depth=depth - 1) for name, item in value.items()}

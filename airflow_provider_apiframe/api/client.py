@@ -27,7 +27,7 @@ from airflow_provider_apiframe.api.models import (
     ModelInfo,
     UploadedFile,
 )
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.api.responses import (
     Response,
     connection_error,
@@ -79,9 +79,9 @@ class ApiframeClient:
         """Close the connections."""
         self.session.close()
 
-    def generate(self, request: GenerateRequest, idempotency_key: str | None = None) -> JobAccepted:
-        """Submit one image, which costs credits; see :func:`.endpoints.generate`."""
-        return self._run(endpoints.generate(request, idempotency_key))
+    def submit(self, request: ImageRequest, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit one image, which costs credits; see :func:`.endpoints.submit`."""
+        return self._run(endpoints.submit(request, idempotency_key))
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now.

@@ -32,7 +32,7 @@ from airflow_provider_apiframe.api.models import (
     UploadedFile,
 )
 from airflow_provider_apiframe.api.params.flux import EITHER_SPELLING, respell
-from airflow_provider_apiframe.api.params.request import GenerateRequest, check_job_id
+from airflow_provider_apiframe.api.params.request import ImageRequest, check_job_id
 from airflow_provider_apiframe.api.settings import ClientSettings
 
 log = logging.getLogger(__name__)
@@ -125,8 +125,8 @@ def _send(call: Call[M]) -> Endpoint[M]:
     return response
 
 
-def generate(request: GenerateRequest, idempotency_key: str | None) -> Endpoint[JobAccepted]:
-    """``POST /v2/images/generate``. Costs credits when it is accepted.
+def submit(request: ImageRequest, idempotency_key: str | None) -> Endpoint[JobAccepted]:
+    """``POST`` to the request's own path. Costs credits when it is accepted.
 
     Refused for its spelling alone, the request is submitted once more in the API's other one.
 
@@ -142,18 +142,19 @@ def generate(request: GenerateRequest, idempotency_key: str | None) -> Endpoint[
         )
     body = request.to_payload()
     try:
-        return (yield from _submit(body, idempotency_key))
+        return (yield from _submit(request.path, body, idempotency_key))
     except (InvalidRequestError, ConflictError) as error:
         for other in _alternative_spellings(body, error, idempotency_key):
             # A conflict in the spelling that the API does take is what the caller must know: the
             # key's job was made from another request.
             with suppress(InvalidRequestError, type(error)):
-                return (yield from _submit(other, idempotency_key))
+                return (yield from _submit(request.path, other, idempotency_key))
         raise
 
 
-def _submit(body: Mapping[str, Any], idempotency_key: str | None) -> Endpoint[JobAccepted]:
-    path = "/v2/images/generate"
+def _submit(
+    path: str, body: Mapping[str, Any], idempotency_key: str | None
+) -> Endpoint[JobAccepted]:
     return _send(Call(path, JobAccepted, body=body, idempotency_key=idempotency_key))
 
 
@@ -180,7 +181,7 @@ def _alternative_spellings(
     elif all(name.startswith("fluxParams.") for name in error.fields):
         refused = [[name.removeprefix("fluxParams.") for name in error.fields]]
     for names in refused:
-        params = respell(body.get("fluxParams", {}), names, model=body["model"])
+        params = respell(body.get("fluxParams", {}), names, model=body.get("model"))
         if params is not None:
             log.info(
                 "The API refused a spelling (%s); submitting once more in the other",

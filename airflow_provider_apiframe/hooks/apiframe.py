@@ -26,7 +26,11 @@ from airflow_provider_apiframe.api.models import (
     ModelInfo,
     UploadedFile,
 )
-from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
+from airflow_provider_apiframe.api.params.request import (
+    GenerateRequest,
+    ImageRequest,
+    checked_seconds,
+)
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
@@ -127,6 +131,20 @@ class ApiframeHook(BaseHook):
         """
         return self.client.session
 
+    def submit(self, request: ImageRequest, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit a request of any kind. Costs credits when it is accepted.
+
+        Reference images that are paths are uploaded first, anew with each call.
+
+        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
+            returns the same job and costs nothing. Without one a random key is used, which covers
+            the retries within this call only.
+        :returns: the job's id and status.
+        :raises InvalidRequestError: it is refused. Nothing was paid.
+        """
+        uploads = {path: self.upload_file(path).url for path in request.paths}
+        return self.client.submit(request.replacing(uploads), idempotency_key or uuid.uuid4().hex)
+
     def generate_image(
         self,
         request: GenerateRequest | None = None,
@@ -139,10 +157,9 @@ class ApiframeHook(BaseHook):
         images that are paths are uploaded first, anew with each call.
 
         :param request: from :meth:`.GenerateRequest.parse`; or leave it out and give its arguments
-            as keywords: *prompt*, *model*, *flux_params*, *webhook_url*, *webhook_events*.
-        :param idempotency_key: 1-255 ASCII characters. A repeat with the same key within 24 hours
-            returns the same job and costs nothing. Without one a random key is used, which covers
-            the retries within this call only.
+            as keywords: *prompt*, *model*, *params* (for Flux models *flux_params* is another name
+            of it), *webhook_url*, *webhook_events*.
+        :param idempotency_key: as for :meth:`submit`.
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
@@ -151,9 +168,7 @@ class ApiframeHook(BaseHook):
         elif arguments or not isinstance(request, GenerateRequest):
             reason = "must be a GenerateRequest, or be left out and its arguments given as keywords"
             raise InvalidRequestError(f"request={truncated_repr(request)}: {reason}")
-        uploads = {path: self.upload_file(path).url for path in request.paths}
-        request = request.replacing(uploads)
-        return self.client.generate(request, idempotency_key or uuid.uuid4().hex)
+        return self.submit(request, idempotency_key)
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now, in whatever state.

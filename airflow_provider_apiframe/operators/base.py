@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.pages import job_page
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.delivery.assets import report_saved_images
 from airflow_provider_apiframe.delivery.deliver import deliver, saved_by_a_retry
 from airflow_provider_apiframe.delivery.failure import keeping_failure
@@ -151,7 +151,7 @@ class ApiframeOperator(BaseOperator):
         self._needed_outputs = needed_outputs(save_to=save_to)
 
     @abstractmethod
-    def _request(self) -> GenerateRequest:
+    def _request(self) -> ImageRequest:
         """Return what to submit, from the rendered arguments."""
 
     @cached_property
@@ -264,8 +264,8 @@ class ApiframeOperator(BaseOperator):
         ImageLink().show(self, context, image_url(result, context["ti"]))
         seed, inputs = None, []
         with suppress(InvalidRequestError):  # rendered anew, and the image is paid
-            params = self._request().flux_params
-            seed, inputs = params.seed, params.reference_images
+            request = self._request()
+            seed, inputs = request.seed, request.reference_images
         report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
         result = push_multiple_outputs(result, self, context)
         report_credits(job, self.max_credits, store=context.get("task_state_store"))

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
-from airflow_provider_apiframe.api.params.base import Arguments
-from airflow_provider_apiframe.api.params.request import invalid
+from airflow_provider_apiframe.api.params.base import Arguments, invalid
+from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.validation import RuleError
 from airflow_provider_apiframe.literals import (
     TaskArguments,
@@ -22,7 +22,7 @@ Default = Literal["first"]
 WithoutChoice = Literal["skip", "fail"]
 
 _FLAG: dict[str, Any] = {"noun": "True or False"}
-_OF_THE_PLAN = ("prompt", "model", "flux_params")
+_OF_THE_PLAN = {"prompt", "model", "flux_params"}
 # What the tasks of a review decide between themselves.
 _NOT_TAKEN = (
     "map_index_template",
@@ -72,16 +72,13 @@ class SplitArguments:
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> SplitArguments:
         """Sort *arguments*: those of ``FluxGenerateOperator`` and those of any task."""
+        ours = TaskArguments.model_fields.keys() | GenerateRequest.model_fields | _OF_THE_PLAN
         candidates = {
             name: value
             for name, value in arguments.items()
-            if name in TaskArguments.model_fields and name not in _OF_THE_PLAN
+            if name in ours and name not in _OF_THE_PLAN
         }
-        of_all = {
-            name: value
-            for name, value in arguments.items()
-            if name not in TaskArguments.model_fields
-        }
+        of_all = {name: value for name, value in arguments.items() if name not in ours}
         chosen: dict[str, Any] = {
             name: candidates[name] for name in ("save_to", "save_conn_id") if name in candidates
         }
@@ -104,7 +101,7 @@ def check_review(group_id: str, settings: dict[str, Any], arguments: dict[str, A
                 raise invalid(name, arguments[name], "a review decides this itself")
         ReviewSettings(**settings)
         _check_that_no_file_is_shared(arguments.get("save_to"))
-    check_literals(task_id=group_id, **arguments)
+    check_literals(task_id=group_id, params_name="flux_params", **arguments)
 
 
 def _check_that_no_file_is_shared(save_to: Any) -> None:

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH
+from airflow_provider_apiframe.api.params.catalog import PROMPT_MAX_LENGTH
 from airflow_provider_apiframe.delivery.lettering import Reading
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.delivery.review_form import (

@@ -108,8 +108,8 @@ class PlanRoundOperator(BaseOperator):
             spent = previous["spent"] if previous else 0.0
             price = self._check_budget(request.model, spent)
         number = previous["round"] + 1 if previous else 1
-        seeds = self._seeds(context, request.flux_params.seed, number)
-        params = request.flux_params.as_dict()
+        seeds = self._seeds(context, request.seed, number)
+        params = request.params.as_dict()
         planned = ReviewRound(
             number=number, prompt=request.prompt, seeds=seeds, spent=spent, price=price
         )

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.version_compat import region_of
 
 KEY_WINDOW = timedelta(hours=24)
@@ -37,7 +37,7 @@ ONE_SCOPE = -1
 """The number of the one scope that a task has with ``regenerate_on_clear=False``."""
 
 
-def fingerprint(request: GenerateRequest) -> str:
+def fingerprint(request: ImageRequest) -> str:
     """Return the SHA-256 of the request's body: 64 hexadecimal characters.
 
     In place of the path of a file it names the content's hash, see ``references.py``.
@@ -103,7 +103,7 @@ class IdempotencyScope:
         cleared = self.run_clear_number > record.run_clear_number
         return record.scope == self.number and self.starts_here and cleared
 
-    def key(self, request: GenerateRequest, generation: int) -> str:
+    def key(self, request: ImageRequest, generation: int) -> str:
         """Return the idempotency key: 64 hexadecimal characters.
 
         :param generation: how many jobs of this scope for this request ended FAILED or CANCELLED.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError, UnreadableFileError
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.submission.idempotency import SubmissionRecord
 
@@ -36,7 +36,7 @@ class References:
     :param uploads: SHA-256 -> URL of an upload that is to be used.
     """
 
-    request: GenerateRequest
+    request: ImageRequest
     hashes: Mapping[str, str]
     files: Mapping[str, ImageFile] = field(repr=False)
     uploads: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -44,7 +44,7 @@ class References:
     @classmethod
     def read(
         cls,
-        request: GenerateRequest,
+        request: ImageRequest,
         storage_conn_id: str | None,
         record: SubmissionRecord | None,
     ) -> Self:
@@ -72,14 +72,14 @@ class References:
         return cls(request, hashes, files)
 
     @property
-    def hashed(self) -> GenerateRequest:
+    def hashed(self) -> ImageRequest:
         """The request with "sha256:..." in place of each path. It is never sent."""
         return self.request.replacing(
             {path: f"{HASH_PREFIX}{sha256}" for path, sha256 in self.hashes.items()}
         )
 
     @property
-    def sent(self) -> GenerateRequest:
+    def sent(self) -> ImageRequest:
         """The request with the URL of an upload in place of each path."""
         return self.request.replacing(
             {path: self.uploads[sha256] for path, sha256 in self.hashes.items()}

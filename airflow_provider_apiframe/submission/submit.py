@@ -20,7 +20,7 @@ from airflow_provider_apiframe.api.errors import (
 )
 from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.submission.budget import check_budget
 from airflow_provider_apiframe.submission.earlier_jobs import (
     find_submitted,
@@ -74,7 +74,7 @@ class Submission:
     run_started: datetime | None = None
     storage_conn_id: str | None = None
 
-    def submit(self, request: GenerateRequest) -> Submitted:
+    def submit(self, request: ImageRequest) -> Submitted:
         """Return the job for *request*, in any state.
 
         What earlier tries may have submitted is submitted again with the same keys, one generation
@@ -104,7 +104,7 @@ class Submission:
                 error.adding("An earlier try may have submitted the image: worth a retry.")
             raise
 
-    def _submit(self, request: GenerateRequest) -> Submitted:
+    def _submit(self, request: ImageRequest) -> Submitted:
         record = self.records.read() if self.scope.earlier_tries else None
         references = References.read(request, self.storage_conn_id, record)
         scope, generation = self._scope_after(record, references), 0
@@ -157,9 +157,7 @@ class Submission:
         if ready.uploads:
             self._record(ready, scope, generation, job_id=None)
         try:
-            accepted = self.hook.generate_image(
-                ready.sent, scope.key(references.hashed, generation)
-            )
+            accepted = self.hook.submit(ready.sent, scope.key(references.hashed, generation))
             job = Job(id=accepted.job_id, status=accepted.status)
         except ConflictError as error:
             if not ready.uploads:
@@ -220,7 +218,7 @@ class Submission:
         # A list that leaves jobs out proves nothing.
         return job.is_failed and is_newer and is_listed(self.hook, job.id)
 
-    def _check_budget(self, request: GenerateRequest, max_credits: float) -> None:
+    def _check_budget(self, request: ImageRequest, max_credits: float) -> None:
         first_try = self.scope.earlier_tries == 0
         try:
             check_budget(self.hook, request.model, max_credits, first_try=first_try)

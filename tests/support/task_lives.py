@@ -79,14 +79,14 @@ class Task:
             context["task_state_store"] = self.store
         hook, client = operator.hook, operator.hook.client
         if kill in ("before the POST", "after the POST"):
-            submit = hook.generate_image
+            submit = hook.submit
 
-            def generate_image(*args: Any) -> Any:
+            def submit_or_die(*args: Any) -> Any:
                 if kill == "after the POST":
                     submit(*args)
                 raise Killed
 
-            hook.generate_image = generate_image
+            hook.submit = submit_or_die
         elif kill in ("before waiting", "if it waits"):
             read = (
                 client.get_job

@@ -6,7 +6,7 @@ A family's module is its fields and its rules.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -24,6 +24,8 @@ Seconds = Annotated[float, Field(gt=0, json_schema_extra={"noun": "a number of s
 
 Reasons = dict[str, list[str]]
 
+_OUTPUT_FIELDS = ("num_outputs", "number_of_images", "n", "num_images")  # a family has one or none
+
 
 @dataclass(frozen=True)
 class ParseContext:
@@ -33,11 +35,14 @@ class ParseContext:
     :param templated: names whose values are not known yet: rules that need one of them wait.
     :param templated_params: the same for the names inside the model's parameters, where these are
         an argument among others.
+    :param params_name: what the caller calls the model's parameters ("flux_params" or "params"), so
+        that errors say the same; None for the family's own word.
     """
 
     model: Model | None = None
     templated: frozenset[str] = frozenset()
     templated_params: frozenset[str] = frozenset()
+    params_name: str | None = None
 
 
 class BrokenRulesError(ValueError):
@@ -77,7 +82,7 @@ class Arguments(FrozenModel):
                     if reason not in reasons.setdefault(name, []):
                         reasons[name].append(reason)
         if reasons or nested:
-            texts = [self.prefix + format_errors(reasons, values)] if reasons else []
+            texts = [self._prefix(context) + format_errors(reasons, values)] if reasons else []
             fields = {name: why for error in nested for name, why in error.fields.items()}
             raise InvalidRequestError(
                 "; ".join([*texts, *map(str, nested)]), fields={**reasons, **fields}
@@ -96,47 +101,18 @@ class Arguments(FrozenModel):
         return validate(value)
 
     @classmethod
+    def _prefix(cls, context: ParseContext | None) -> str:
+        return cls.prefix
+
+    @classmethod
     def _wrong_names(cls, values: Mapping[str, Any], context: ParseContext) -> Reasons:
         return {name: ["unknown argument"] for name in values.keys() - cls.model_fields.keys()}
 
 
-class ModelParams(Arguments):
-    """The parameters of one family of models.
+class ImageArguments(Arguments):
+    """Arguments of which some are reference images: URLs, or paths of files."""
 
-    Only what is set is sent; ``None`` means not set; numbers, booleans and lists may come as text,
-    as templates give them.
-    """
-
-    image_fields: ClassVar[tuple[str, ...]] = ()  # which of them are reference images
-
-    @classmethod
-    def parse(
-        cls,
-        values: Mapping[str, Any],
-        *,
-        model: str | None = None,
-        templated: Collection[str] = (),
-    ) -> Self:
-        """Check *values* for *model*, with the rules that span parameters, and return them.
-
-        :param values: parameter name -> value.
-        :param model: model id; None or an id the catalogue does not know means the general checks
-            only.
-        :param templated: names whose values are not known yet: their names are checked now, their
-            values and the rules that need them are not.
-        :raises InvalidRequestError: naming every wrong parameter, its value and what is allowed.
-        """
-        context = ParseContext(MODELS.get(model or ""), frozenset(templated))
-        named = {_readable_name(name): value for name, value in values.items()}
-        return cls.checked(named, context)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return only what is set."""
-        return self.model_dump(exclude_none=True)
-
-    def to_payload(self) -> dict[str, Any]:
-        """Return what is sent."""
-        return self.as_dict()
+    image_fields: ClassVar[tuple[str, ...]] = ()  # which of them are
 
     @property
     def reference_images(self) -> list[str]:
@@ -152,7 +128,10 @@ class ModelParams(Arguments):
         return [image for image in self.reference_images if not is_url(image)]
 
     def replacing(self, images: Mapping[str, str]) -> Self:
-        """Return these parameters with other texts for some of the reference images."""
+        """Return the same with other texts for some of the reference images.
+
+        :param images: URL or path -> what takes its place.
+        """
         changed: dict[str, Any] = {}
         for name in self.image_fields:
             value = getattr(self, name)
@@ -162,6 +141,75 @@ class ModelParams(Arguments):
                 changed[name] = [images.get(image, image) for image in value]
         return self.model_copy(update=changed)
 
+
+class ModelParams(ImageArguments):
+    """The parameters of one family of models.
+
+    Only what is set is sent; ``None`` means not set; numbers, booleans and lists may come as text,
+    as templates give them.
+    """
+
+    prefix: ClassVar[str] = "params: "
+    key: ClassVar[str] = ""  # the name of the object in a request's body, e.g. "fluxParams"
+
+    @classmethod
+    def parse(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        model: str | None = None,
+        templated: Collection[str] = (),
+        name: str | None = None,
+    ) -> Self:
+        """Check *values* for *model*, with the rules that span parameters, and return them.
+
+        :param values: parameter name -> value.
+        :param model: model id; None or an id the catalogue does not know means the general checks
+            only.
+        :param templated: names whose values are not known yet: their names are checked now, their
+            values and the rules that need them are not.
+        :param name: what errors call the parameters, "flux_params" or "params"; None for the
+            family's own word.
+        :raises InvalidRequestError: naming every wrong parameter, its value and what is allowed.
+        """
+        context = ParseContext(MODELS.get(model or ""), frozenset(templated), params_name=name)
+        named = {_readable_name(name): value for name, value in values.items()}
+        return cls.checked(named, context)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return only what is set."""
+        return self.model_dump(exclude_none=True)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return what is sent."""
+        return self.as_dict()
+
+    @property
+    def body_key(self) -> str:
+        """The name of the object in a request's body."""
+        return self.key
+
+    def value(self, name: str) -> Any:
+        """Return the parameter *name*, None where it is not set or the family has no such one."""
+        return getattr(self, name) if name in type(self).model_fields else None
+
+    @property
+    def outputs(self) -> int:
+        """How many images are asked for."""
+        asked = (self.value(name) for name in _OUTPUT_FIELDS)
+        return max([1, *(count for count in asked if type(count) is int)])
+
+    @classmethod
+    def spellings(
+        cls, payload: Mapping[str, Any], *, model: str | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield *payload*, and the same in each other spelling that the API may note it in."""
+        yield dict(payload)
+
+    @classmethod
+    def _prefix(cls, context: ParseContext | None) -> str:
+        return f"{context.params_name}: " if context and context.params_name else cls.prefix
+
     @classmethod
     def _wrong_names(cls, values: Mapping[str, Any], context: ParseContext) -> Reasons:
         model = context.model
@@ -169,13 +217,23 @@ class ModelParams(Arguments):
         reasons: Reasons = {}
         for name, value in values.items():
             if name not in cls.model_fields:
-                near = difflib.get_close_matches(name.lower(), takes, n=1)
-                advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(takes)}"
-                reasons[name] = [f"unknown parameter, {advice}"]
+                reasons[name] = [f"unknown parameter, {_advice(name, takes)}"]
             elif model and name not in takes and (value is not None or name in context.templated):
-                others = ", ".join(models_taking(name))
+                others = ", ".join(models_taking(name, family=model.family))
                 reasons[name] = [f"{model.id} does not take it; models that do: {others}"]
+        if model:
+            missing = {name for name in model.required if values.get(name) is None}
+            for name in sorted(missing - context.templated):
+                reasons[name] = [f"is not set, and {model.id} needs it"]
         return reasons
+
+
+def _advice(name: str, takes: Sequence[str]) -> str:
+    if near := difflib.get_close_matches(name.lower(), takes, n=1):
+        return f"did you mean {near[0]!r}?"
+    if others := models_taking(name):
+        return f"models that take it: {', '.join(others)}"
+    return f"known are {', '.join(takes)}" if takes else "there are none"
 
 
 def format_errors(reasons: Mapping[str, Iterable[str]], values: Mapping[str, Any]) -> str:
@@ -185,6 +243,12 @@ def format_errors(reasons: Mapping[str, Iterable[str]], values: Mapping[str, Any
         + f": {', '.join(why)}"
         for name, why in reasons.items()
     )
+
+
+def invalid(name: str, value: Any, reason: str) -> InvalidRequestError:
+    """Return the error for one argument."""
+    reasons = {name: [reason]}
+    return InvalidRequestError(format_errors(reasons, {name: value}), fields=reasons)
 
 
 def _readable_name(name: Any) -> str:

@@ -80,6 +80,7 @@ class FluxParams(ModelParams):
     """
 
     prefix: ClassVar[str] = "flux_params: "
+    key: ClassVar[str] = "fluxParams"
     image_fields: ClassVar[tuple[str, ...]] = ("input_images", "image_prompt")
 
     aspect_ratio: _Ratio | None = None
@@ -106,6 +107,16 @@ class FluxParams(ModelParams):
         would quietly paint another size.
         """
         return self.as_dict() | ({"aspect_ratio": "custom"} if self.width else {})
+
+    @classmethod
+    def spellings(
+        cls, payload: Mapping[str, Any], *, model: str | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield *payload*, and the same in each of the other spellings."""
+        yield dict(payload)
+        for names in EITHER_SPELLING:
+            if (other := respell(payload, names, model=model)) is not None:
+                yield other
 
     @model_validator(mode="after")
     def _rules(self, info: ValidationInfo) -> Self:
@@ -148,14 +159,6 @@ class FluxParams(ModelParams):
             for name in ("aspect_ratio", "resolution")
             if getattr(self, name) == MATCH_INPUT
         }
-
-
-def spellings(params: Mapping[str, Any], *, model: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield *params*, and the same in each of the other spellings."""
-    yield dict(params)
-    for names in EITHER_SPELLING:
-        if (other := respell(params, names, model=model)) is not None:
-            yield other
 
 
 def respell(

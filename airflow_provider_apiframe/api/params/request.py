@@ -1,93 +1,40 @@
-"""One request to generate an image, and what its arguments may be."""
+"""What all requests for a job share, and the request to generate an image."""
 
 from __future__ import annotations
 
-import difflib
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
-from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import (
     Arguments,
     HttpUrl,
+    ImageArguments,
+    ModelParams,
     ParseContext,
     Seconds,
-    format_errors,
+    invalid,
 )
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS
-from airflow_provider_apiframe.api.params.flux import FluxParams, spellings
-from airflow_provider_apiframe.api.params.text import read_literal
+from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS, PROMPT_MAX_LENGTH
+from airflow_provider_apiframe.api.params.given import FLUX, parse_params
 from airflow_provider_apiframe.api.validation import RuleError
 
-PROMPT_MAX_LENGTH = 2000
-"""UTF-16 code units, as the JavaScript backend counts: an emoji is two.
 
-Source: OpenAPI GenerateImageRequest.
-"""
+class ImageRequest(ImageArguments):
+    """One job to submit. A kind of request is its fields, its path and its body.
 
+    Its own ``image_fields`` and those of its parameters are its reference images, under the same
+    names in its fields and in its body.
 
-def _check_prompt(prompt: Any) -> Any:
-    if not isinstance(prompt, str):
-        raise RuleError(f"must be text of 1 to {PROMPT_MAX_LENGTH} characters")
-    length = len(prompt.encode("utf-16-le", "surrogatepass")) // 2
-    if length > PROMPT_MAX_LENGTH or not prompt.strip():
-        found = (
-            f"has {length}" if prompt.strip() else "is only white space" if prompt else "is empty"
-        )
-        raise RuleError(f"must have 1 to {PROMPT_MAX_LENGTH} characters, {found}")
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise RuleError("holds half a character (a lone surrogate), which cannot be sent")
-    return prompt
-
-
-def flux_params_mapping(value: Any) -> Mapping[Any, Any]:
-    """Return *value* as a mapping: a FluxParams, a mapping, None (empty), or text holding JSON or a
-    Python literal.
-
-    :raises InvalidRequestError: if it is something else.
-    """
-    if value is None:
-        return {}
-    if isinstance(value, FluxParams):
-        return value.as_dict()
-    read: Any = value
-    if isinstance(value, str):
-        try:
-            read = read_literal(value)
-        except ValueError:
-            read = None
-    if isinstance(read, Mapping):
-        return read
-    raise invalid(
-        "flux_params",
-        value,
-        "must be a mapping, a FluxParams, or text that holds a mapping as JSON or as a Python "
-        "literal",
-    )
-
-
-class GenerateRequest(Arguments):
-    """One image to make: the body of ``POST /v2/images/generate``. Made with :meth:`parse`.
-
-    :param prompt: 1-2000 characters (UTF-16 units).
-    :param model: model id. The models of the catalogue get their own checks; another id gets the
-        general ones only: the vendor's list grows.
-    :param flux_params: the model's parameters: a FluxParams, a mapping, or text that holds one.
     :param webhook_url: URL the vendor calls when the job ends.
     :param webhook_events: the API's default is completed and failed.
     :raises InvalidRequestError: naming every wrong argument, its value and what is allowed.
     """
 
-    prompt: Annotated[str, BeforeValidator(_check_prompt)]
-    model: str = Field(
-        DEFAULT_MODEL,
-        strict=True,
-        pattern=r"\S",
-        json_schema_extra={"noun": f"a model id such as {', '.join(MODELS)}"},
-    )
-    flux_params: FluxParams = FluxParams()
+    path: ClassVar[str]
+
     webhook_url: HttpUrl | None = None
     webhook_events: tuple[Literal["progress", "completed", "failed"], ...] | None = Field(
         None,
@@ -95,36 +42,20 @@ class GenerateRequest(Arguments):
         json_schema_extra={"noun": 'a list of "progress", "completed", "failed"'},
     )
 
-    @classmethod
-    def parse(
-        cls,
-        *,
-        prompt: Any,
-        model: Any = DEFAULT_MODEL,
-        flux_params: FluxParams | Mapping[str, Any] | str | None = None,
-        webhook_url: Any = None,
-        webhook_events: Any = None,
-    ) -> GenerateRequest:
-        """Check everything and return the request.
+    # Each kind has these as fields or as properties. pydantic takes no field for a property.
+    if TYPE_CHECKING:
 
-        :raises InvalidRequestError: naming every wrong argument, its value and what is allowed.
-            Nothing was sent.
-        """
-        arguments = {
-            "prompt": prompt,
-            "model": model,
-            "flux_params": flux_params,
-            "webhook_url": webhook_url,
-            "webhook_events": webhook_events,
-        }
-        return cls.checked(arguments, ParseContext())
+        @property
+        def model(self) -> str:
+            """The model's id, which the price depends on."""
 
-    @field_validator("flux_params", mode="plain")
-    @classmethod
-    def _parse_params(cls, value: Any, info: ValidationInfo) -> Any:
-        values = flux_params_mapping(value)
-        templated = info.context.templated_params if info.context else ()
-        return FluxParams.parse(values, model=info.data.get("model"), templated=templated)
+        @property
+        def prompt(self) -> str | None:
+            """The prompt, None where there is none."""
+
+        @property
+        def params(self) -> ModelParams | None:
+            """The model's parameters, None where the kind has none."""
 
     @field_validator("webhook_events")
     @classmethod
@@ -137,68 +68,189 @@ class GenerateRequest(Arguments):
 
     @property
     def output_format(self) -> str | None:
-        """The format that is asked for: "png", "jpg" or "webp"; None for the API's choice."""
-        return self.flux_params.output_format
+        """The format that is asked for, e.g. "png", "jpg" or "webp"; None for the API's choice."""
+        found = self.params.value("output_format") if self.params else None
+        return found if isinstance(found, str) else None
 
     @property
-    def paths(self) -> list[str]:
-        """The reference images that are files: they are uploaded before the request is sent."""
-        return self.flux_params.paths
+    def seed(self) -> int | None:
+        """The seed that is asked for, None for the API's choice."""
+        found = self.params.value("seed") if self.params else None
+        return found if type(found) is int else None
+
+    @property
+    def outputs(self) -> int:
+        """How many images are asked for."""
+        return self.params.outputs if self.params else 1
+
+    @property
+    def reference_images(self) -> list[str]:
+        """Paths and URLs of the reference images, each once."""
+        of_params = self.params.reference_images if self.params else []
+        return list(dict.fromkeys([*super().reference_images, *of_params]))
 
     def replacing(self, images: Mapping[str, str]) -> Self:
         """Return this request with other texts for some of its reference images.
 
         :param images: URL or path -> what takes its place.
         """
-        return self.model_copy(update={"flux_params": self.flux_params.replacing(images)})
+        changed = super().replacing(images)
+        if self.params is None:
+            return changed
+        return changed.model_copy(update={"params": self.params.replacing(images)})
 
-    def paired_images(self, given: Any) -> list[tuple[str, str]] | None:
+    def paired_images(self, job_input: Any) -> list[tuple[str, str]] | None:
         """Compare with the request of a job, as the API notes it in ``Job.input``.
 
         :returns: each reference image of this request with the one in its place there; None where
             the two differ in anything else, but for the spelling.
         """
-        if not isinstance(given, Mapping):
+        if not isinstance(job_input, Mapping):
             return None
-        theirs = {name: value for name, value in given.items() if value is not None}
-        ours, their_params = self.to_payload(), theirs.pop("fluxParams", {})
-        our_params = ours.pop("fluxParams", {})
-        if ours != theirs or not isinstance(their_params, Mapping):
+        ours, theirs = _set_values(self.to_payload()), _set_values(job_input)
+        params = self.params or ModelParams()
+        our_params = _set_values(ours.pop(params.body_key, {}))
+        their_params = theirs.pop(params.body_key, {})
+        if not isinstance(their_params, Mapping):
             return None
+        their_params = _set_values(their_params)
         pairs: list[tuple[str, str]] = []
-        their_rest = {name: value for name, value in their_params.items() if value is not None}
-        for name in FluxParams.image_fields:
-            mine, found = _listed(our_params.pop(name, [])), _listed(their_rest.pop(name, []))
-            if len(mine) != len(found):
-                return None
-            pairs += zip(mine, map(str, found), strict=True)
-        return pairs if their_rest in spellings(our_params, model=self.model) else None
+        for name in dict.fromkeys([*self.image_fields, *params.image_fields]):
+            for our_values, their_values in ((ours, theirs), (our_params, their_params)):
+                mine = _listed(our_values.pop(name, []))
+                found = _listed(their_values.pop(name, []))
+                if len(mine) != len(found):
+                    return None
+                pairs += zip(mine, map(str, found), strict=True)
+        same = ours == theirs and their_params in params.spellings(our_params, model=self.model)
+        return pairs if same else None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON body.
 
         What was not set is left out: the API refuses unknown keys and nulls.
         """
-        payload: dict[str, Any] = {"prompt": self.prompt, "model": self.model}
-        if params := self.flux_params.to_payload():
-            payload["fluxParams"] = params
+        payload = self._body()
         if self.webhook_url:
             payload["webhookUrl"] = self.webhook_url
         if self.webhook_events:
             payload["webhookEvents"] = list(self.webhook_events)
         return payload
 
+    @abstractmethod
+    def _body(self) -> dict[str, Any]:
+        """Return the JSON body without webhooks."""
+
+
+def _check_prompt(prompt: Any, info: ValidationInfo) -> Any:
+    return check_prompt(prompt, _longest_prompt(info.data.get("model")))
+
+
+def _parse_params(value: Any, info: ValidationInfo) -> ModelParams:
+    context: ParseContext = info.context or ParseContext()
+    return parse_params(
+        value,
+        name=context.params_name or "params",
+        model=info.data.get("model"),
+        templated=context.templated_params,
+    )
+
+
+class GenerateRequest(ImageRequest):
+    """Images to make: the body of ``POST /v2/images/generate``. Made with :meth:`parse`.
+
+    :param model: model id. The models of the catalogue get their own checks; another id gets the
+        general ones only: the vendor's list grows.
+    :param prompt: 1-2000 characters (UTF-16 units); a few models take more.
+    :param params: the model's parameters, see :func:`.given.parse_params`.
+    """
+
+    path: ClassVar[str] = "/v2/images/generate"
+
+    model: str = Field(
+        DEFAULT_MODEL,
+        strict=True,
+        pattern=r"\S",
+        json_schema_extra={"noun": f"a model id such as {', '.join(MODELS)}"},
+    )
+    prompt: Annotated[str, BeforeValidator(_check_prompt)]
+    # Validated as well where nothing is given: a model may need some.
+    params: Annotated[ModelParams, PlainValidator(_parse_params)] = Field(
+        None, validate_default=True
+    )
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        prompt: Any,
+        model: Any = DEFAULT_MODEL,
+        params: ModelParams | Mapping[str, Any] | str | None = None,
+        flux_params: ModelParams | Mapping[str, Any] | str | None = None,
+        webhook_url: Any = None,
+        webhook_events: Any = None,
+    ) -> GenerateRequest:
+        """Check everything and return the request.
+
+        :param params: the model's parameters: an object of its family, a mapping, or text that
+            holds one. For a model that the catalogue does not know, one object by its name in the
+            request's body: ``{"fooParams": {...}}``.
+        :param flux_params: the same argument, for Flux models. With it, a model that the catalogue
+            does not know is taken for one.
+        :raises InvalidRequestError: naming every wrong argument, its value and what is allowed.
+            Nothing was sent.
+        """
+        if params is not None and flux_params is not None:
+            raise invalid(FLUX, flux_params, "is another name of params, which is set, too")
+        arguments = {
+            "prompt": prompt,
+            "model": model,
+            "params": params if flux_params is None else flux_params,
+            "webhook_url": webhook_url,
+            "webhook_events": webhook_events,
+        }
+        name = "params" if flux_params is None else FLUX
+        return cls.checked(arguments, ParseContext(params_name=name))
+
+    def _body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"prompt": self.prompt, "model": self.model}
+        if params := self.params.to_payload():
+            body[self.params.body_key] = params
+        return body
+
+
+def check_prompt(prompt: Any, max_length: int = PROMPT_MAX_LENGTH) -> Any:
+    """Return *prompt*, if it can be sent.
+
+    :param max_length: UTF-16 units.
+    :raises ValueError: it is no text, blank, too long, or cannot be encoded.
+    """
+    if not isinstance(prompt, str):
+        raise RuleError(f"must be text of 1 to {max_length} characters")
+    length = len(prompt.encode("utf-16-le", "surrogatepass")) // 2
+    if length > max_length or not prompt.strip():
+        found = (
+            f"has {length}" if prompt.strip() else "is only white space" if prompt else "is empty"
+        )
+        raise RuleError(f"must have 1 to {max_length} characters, {found}")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise RuleError("holds half a character (a lone surrogate), which cannot be sent")
+    return prompt
+
+
+def _longest_prompt(model: str | None) -> int:
+    """Return what *model* takes; None, where it is not known yet, may be any."""
+    if model is None:
+        return max(known.prompt_max for known in MODELS.values())
+    return MODELS[model].prompt_max if model in MODELS else PROMPT_MAX_LENGTH
+
+
+def _set_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
 
 def _listed(images: Any) -> list[Any]:
     return images if isinstance(images, list) else [images]
-
-
-def nearest_model(model: str) -> str | None:
-    """Return the known model id that *model* probably means, or None when it is known itself or
-    resembles none."""
-    if model in MODELS:
-        return None
-    return next(iter(difflib.get_close_matches(model.lower(), MODELS, n=1, cutoff=0.8)), None)
 
 
 def check_job_id(job_id: Any) -> str:
@@ -210,12 +262,6 @@ def check_job_id(job_id: Any) -> str:
     if isinstance(job_id, str) and job_id.strip() not in ("", "None"):
         return job_id.strip()
     raise invalid("job_id", job_id, "must be the id of an Apiframe job")
-
-
-def invalid(name: str, value: Any, reason: str) -> InvalidRequestError:
-    """Return the error for one argument."""
-    reasons = {name: [reason]}
-    return InvalidRequestError(format_errors(reasons, {name: value}), fields=reasons)
 
 
 class WaitArguments(Arguments):

@@ -69,7 +69,7 @@ def test_the_catalogue_of_another_modality_is_read(client):
 
 
 def test_an_image_is_made(client, sandbox, clock):
-    accepted = client.generate(a_request(seed=7, output_format="webp"), "key-1")
+    accepted = client.submit(a_request(seed=7, output_format="webp"), "key-1")
     assert accepted.status == "QUEUED"
     clock.advance(10)
     job = client.get_job(accepted.job_id)
@@ -79,7 +79,7 @@ def test_an_image_is_made(client, sandbox, clock):
 
 
 def test_nothing_is_sent_but_what_was_set(client, sandbox):
-    client.generate(a_request(steps=20, seed=None), "key-1")
+    client.submit(a_request(steps=20, seed=None), "key-1")
     assert sandbox.state.jobs[0].input == {
         "prompt": "a poster",
         "model": "flux-2-flex",
@@ -90,7 +90,7 @@ def test_nothing_is_sent_but_what_was_set(client, sandbox):
 @pytest.mark.parametrize("form", ["images", "url", "list", "single"])
 def test_a_job_is_read_in_every_form_of_result(client, sandbox, clock, form):
     sandbox.configure(result_form=form, cost_null=True)
-    job_id = client.generate(a_request(), "key-1").job_id
+    job_id = client.submit(a_request(), "key-1").job_id
     clock.advance(10)
     job = client.get_job(job_id)
     assert job.raise_for_status().image_urls == [f"{sandbox.cdn_url}/images/{job_id}-1.png"]
@@ -100,7 +100,7 @@ def test_a_job_is_read_in_every_form_of_result(client, sandbox, clock, form):
 @pytest.mark.parametrize("prompt", ["ein Plakat: 🦊 & „Größe“", 'quote " \\ \n', "a\u2028b\x00c"])
 def test_a_prompt_of_any_characters_gives_a_job_that_can_be_read(client, sandbox, clock, prompt):
     # The API echoes the prompt in the job; a job that cannot be read is paid for and lost.
-    job_id = client.generate(a_request(prompt=prompt), "key-1").job_id
+    job_id = client.submit(a_request(prompt=prompt), "key-1").job_id
     clock.advance(10)
     assert client.get_job(job_id).image_urls
     assert sandbox.state.jobs[0].input["prompt"] == prompt
@@ -108,7 +108,7 @@ def test_a_prompt_of_any_characters_gives_a_job_that_can_be_read(client, sandbox
 
 def test_a_prompt_with_half_a_surrogate_pair_is_not_paid_for_in_vain(client, sandbox, clock):
     try:
-        job_id = client.generate(
+        job_id = client.submit(
             GenerateRequest.parse(prompt="half \ud83d of a pair"), "key-1"
         ).job_id
     except InvalidRequestError:
@@ -122,7 +122,7 @@ def test_pages_of_jobs_are_walked_with_their_cursors(client, clock):
     made = []
     for number in range(5):
         clock.advance(1)
-        made.append(client.generate(a_request(seed=number)).job_id)
+        made.append(client.submit(a_request(seed=number)).job_id)
     seen, cursor, pages = [], None, 0
     while pages == 0 or cursor:
         page = client.list_jobs(limit=2, cursor=cursor)
@@ -142,9 +142,9 @@ def test_pages_of_jobs_are_walked_with_their_cursors(client, clock):
     ],
 )
 def test_jobs_are_listed_by_filter(client, clock, filters, found):
-    old = client.generate(a_request()).job_id
+    old = client.submit(a_request()).job_id
     clock.advance(10)
-    new = client.generate(GenerateRequest.parse(prompt="x", model="flux-2-pro")).job_id
+    new = client.submit(GenerateRequest.parse(prompt="x", model="flux-2-pro")).job_id
     names = {old: "old", new: "new"}
     assert [names[job.id] for job in client.list_jobs(**filters).jobs] == found
 
@@ -156,7 +156,7 @@ def test_every_request_carries_key_and_product_name(connect, elsewhere):
     ]
     client = connect(base_url=elsewhere.url, api_key="afk_mine")
     client.get_account()
-    client.generate(a_request(), "key-1")
+    client.submit(a_request(), "key-1")
     get, post = elsewhere.requests
     for seen in (get, post):
         assert (seen.headers["x-api-key"], seen.headers["user-agent"]) == ("afk_mine", USER_AGENT)
@@ -377,13 +377,13 @@ def test_an_error_names_request_and_request_id(connect, sandbox, status):
 
 def test_both_numbers_of_a_402_are_kept(client, sandbox):
     sandbox.configure(credits=5)
-    error = caught(InsufficientCreditsError, client.generate, a_request(), "key-1")
+    error = caught(InsufficientCreditsError, client.submit, a_request(), "key-1")
     assert (error.required, error.available) == (12, 5)
 
 
 def test_the_refused_fields_of_a_400_are_kept(client):
     request = GenerateRequest.parse(prompt="x", model="flux-3-flex")
-    error = caught(InvalidRequestError, client.generate, request, "key-1")
+    error = caught(InvalidRequestError, client.submit, request, "key-1")
     assert list(error.fields) == ["model"]
     assert "flux-2-flex" in str(error)
 
@@ -397,14 +397,14 @@ def test_a_key_that_is_wrong_or_inactive_is_told_apart(connect, api_key, kind):
 
 
 def test_a_job_of_another_user_is_not_found(connect):
-    job_id = connect().generate(a_request(), "key-1").job_id
+    job_id = connect().submit(a_request(), "key-1").job_id
     error = caught(NotFoundError, connect(api_key="afk_other").get_job, job_id)
     assert error.job_id == job_id
 
 
 def test_a_used_idempotency_key_with_another_body_is_a_conflict(client, sandbox):
-    client.generate(a_request(seed=1), "key-1")
-    caught(ConflictError, client.generate, a_request(seed=2), "key-1")
+    client.submit(a_request(seed=1), "key-1")
+    caught(ConflictError, client.submit, a_request(seed=2), "key-1")
     assert sandbox.state.jobs_created == 1
 
 
@@ -443,7 +443,7 @@ def test_a_submit_returned_without_a_job_id_is_not_repeated_and_warns_of_a_paid_
     client, sandbox, status, body, key
 ):
     sandbox.faults.next("generate", status=status, body=body)
-    error = caught(UnexpectedResponseError, client.generate, a_request(), key)
+    error = caught(UnexpectedResponseError, client.submit, a_request(), key)
     assert (
         "The job may exist and be paid for: look at console.apiframe.ai before submitting it "
         "under another key" in str(error)
@@ -457,7 +457,7 @@ def test_a_submit_returned_with_any_2xx_and_a_job_id_is_accepted(client, sandbox
     sandbox.faults.next(
         "generate", status=status, body={"jobId": "j-1", "status": "processing", "more": 1}
     )
-    accepted = client.generate(a_request(), "key-1")
+    accepted = client.submit(a_request(), "key-1")
     assert (accepted.job_id, accepted.status) == ("j-1", "PROCESSING")
 
 
@@ -588,9 +588,7 @@ def test_a_call_ends_when_the_next_pause_would_exceed_its_budget_and_says_so(
     sandbox.faults.next("any", status=503, retry_after=250, times=5)
     client = connect(max_retries=4)
     ask = (
-        client.get_account
-        if call == "get_account"
-        else lambda: client.generate(a_request(), "key-1")
+        client.get_account if call == "get_account" else lambda: client.submit(a_request(), "key-1")
     )
     error = caught(ServiceUnavailableError, ask)
     assert client.pauses == [250, 250]
@@ -626,7 +624,7 @@ def test_a_lost_response_is_asked_again_with_the_same_key_and_creates_one_job(
     client, sandbox, fault
 ):
     sandbox.faults.next("generate", **fault)
-    accepted = client.generate(a_request(), "key-1")
+    accepted = client.submit(a_request(), "key-1")
     assert [job.id for job in sandbox.state.jobs] == [accepted.job_id]
     assert (sandbox.state.jobs_created, sandbox.state.replays, len(client.pauses)) == (1, 1, 1)
 
@@ -634,7 +632,7 @@ def test_a_lost_response_is_asked_again_with_the_same_key_and_creates_one_job(
 def test_a_key_that_made_its_job_in_the_other_spelling_gives_that_job(connect, elsewhere):
     conflict = (409, {}, b'{"error": "Idempotency key used with another body"}')
     elsewhere.responses = [conflict, conflict, (202, {}, b'{"jobId": "j-1"}')]
-    accepted = connect(base_url=elsewhere.url).generate(
+    accepted = connect(base_url=elsewhere.url).submit(
         a_request(resolution="1 MP", width=512, height=512), "key-1"
     )
     assert accepted.job_id == "j-1"
@@ -652,7 +650,7 @@ def test_a_key_that_made_its_job_in_the_other_spelling_gives_that_job(connect, e
 def test_a_conflict_never_ends_in_a_submit_under_another_key(connect, elsewhere, key, asked):
     elsewhere.responses = [(409, {}, b'{"error": "Conflict"}')] * 5
     error = caught(
-        ConflictError, connect(base_url=elsewhere.url).generate, a_request(resolution="1 MP"), key
+        ConflictError, connect(base_url=elsewhere.url).submit, a_request(resolution="1 MP"), key
     )
     assert "already used with another request" in str(error)
     assert [seen.headers.get("idempotency-key") for seen in elsewhere.requests] == [key] * asked
@@ -660,7 +658,7 @@ def test_a_conflict_never_ends_in_a_submit_under_another_key(connect, elsewhere,
 
 def test_every_repeat_sends_the_same_bytes_and_key(connect, elsewhere):
     elsewhere.responses = [(503, {}, b""), (429, {}, b""), (202, {}, b'{"jobId": "j-1"}')]
-    connect(base_url=elsewhere.url).generate(a_request(seed=7), "key-1")
+    connect(base_url=elsewhere.url).submit(a_request(seed=7), "key-1")
     assert len(elsewhere.requests) == 3
     assert {(seen.headers["idempotency-key"], seen.body) for seen in elsewhere.requests} == {
         ("key-1", elsewhere.requests[0].body)
@@ -680,13 +678,13 @@ def test_without_a_key_a_submit_that_may_have_been_accepted_is_not_repeated(
     client, sandbox, fault, kind
 ):
     sandbox.faults.next("generate", **fault)
-    caught(kind, client.generate, a_request())
+    caught(kind, client.submit, a_request())
     assert (sandbox.state.requests["generate"], client.pauses) == (1, [])
 
 
 def test_without_a_key_a_submit_is_repeated_after_a_429(client, sandbox):
     sandbox.faults.next("generate", retry_after="2", times=2)
-    client.generate(a_request())
+    client.submit(a_request())
     assert (sandbox.state.requests["generate"], sandbox.state.jobs_created, client.pauses) == (
         3,
         1,
@@ -741,7 +739,7 @@ def test_a_refused_spelling_is_said_once_more_and_makes_one_job(
     client, sandbox, dialect, written, accepted
 ):
     sandbox.configure(dialect=dialect)
-    job_id = client.generate(a_request(**written), "key-1").job_id
+    job_id = client.submit(a_request(**written), "key-1").job_id
     assert [(job.id, job.params) for job in sandbox.state.jobs] == [(job_id, accepted)]
     assert (sandbox.state.requests["generate"], client.pauses) == (2, [])
 
@@ -749,14 +747,14 @@ def test_a_refused_spelling_is_said_once_more_and_makes_one_job(
 @pytest.mark.parametrize(("dialect", "written"), AS_WRITTEN)
 def test_an_accepted_spelling_is_sent_as_it_was_written(client, sandbox, dialect, written):
     sandbox.configure(dialect=dialect)
-    client.generate(a_request(**written), "key-1")
+    client.submit(a_request(**written), "key-1")
     assert [job.params for job in sandbox.state.jobs] == [written]
     assert sandbox.state.requests["generate"] == 1
 
 
 def test_a_respelled_submit_that_is_repeated_finds_the_same_job(client, sandbox):
     sandbox.configure(dialect="openapi")
-    ids = {client.generate(a_request(resolution="1 MP"), "key-1").job_id for _ in range(2)}
+    ids = {client.submit(a_request(resolution="1 MP"), "key-1").job_id for _ in range(2)}
     assert (len(ids), sandbox.state.jobs_created, sandbox.state.replays) == (1, 1, 1)
 
 
@@ -764,7 +762,7 @@ def test_a_lost_response_to_the_other_spelling_is_asked_again_with_the_same_key(
     sandbox.configure(dialect="openapi")
     sandbox.faults.next("generate", delay=0.001)  # lets the refused spelling through to its 400
     sandbox.faults.next("generate", drop=True)
-    client.generate(a_request(resolution="1 MP"), "key-1")
+    client.submit(a_request(resolution="1 MP"), "key-1")
     assert (
         sandbox.state.requests["generate"],
         sandbox.state.jobs_created,
@@ -778,7 +776,7 @@ def test_a_refusal_of_something_else_is_not_submitted_again(client, sandbox, fie
         "generate", status=400, body={"error": "Validation failed", "details": {field: ["Invalid"]}}
     )
     error = caught(
-        InvalidRequestError, client.generate, a_request(resolution="1 MP", steps=30), "key-1"
+        InvalidRequestError, client.submit, a_request(resolution="1 MP", steps=30), "key-1"
     )
     assert error.fields == {field: ["Invalid"]}
     assert sandbox.state.requests["generate"] == 1
@@ -787,7 +785,7 @@ def test_a_refusal_of_something_else_is_not_submitted_again(client, sandbox, fie
 def test_a_spelling_that_is_refused_twice_is_an_error(client, sandbox):
     refused = {"error": "Validation failed", "details": {"fluxParams.resolution": ["Invalid"]}}
     sandbox.faults.next("generate", status=400, body=refused, times=2)
-    caught(InvalidRequestError, client.generate, a_request(resolution="1 MP"), "key-1")
+    caught(InvalidRequestError, client.submit, a_request(resolution="1 MP"), "key-1")
     assert (sandbox.state.requests["generate"], sandbox.state.jobs_created) == (2, 0)
 
 
@@ -798,7 +796,7 @@ def test_a_spelling_that_is_refused_twice_is_an_error(client, sandbox):
 @pytest.mark.parametrize("route", ["me", "generate"])
 def test_a_redirect_is_not_followed(client, sandbox, elsewhere, status, route):
     sandbox.faults.next(route, status=status, headers={"Location": f"{elsewhere.url}/v2/me"})
-    call = client.get_account if route == "me" else lambda: client.generate(a_request(), "key-1")
+    call = client.get_account if route == "me" else lambda: client.submit(a_request(), "key-1")
     error = caught(RequestRefusedError, call)
     assert elsewhere.url.removeprefix("http://") in str(error)
     assert "the API key must not travel there" in str(error)

@@ -52,7 +52,7 @@ def image(sandbox, clock):
         with ApiframeClient(
             ClientSettings(api_key=sandbox.api_key, base_url=sandbox.url)
         ) as client:
-            job_id = client.generate(request).job_id
+            job_id = client.submit(request).job_id
             clock.advance(10)
             return client.get_job(job_id).image_urls[0]
 

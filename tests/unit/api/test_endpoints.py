@@ -15,12 +15,12 @@ from airflow_provider_apiframe import __version__
 from airflow_provider_apiframe.api.endpoints import (
     Call,
     Endpoint,
-    generate,
     get_account,
     get_job,
     list_jobs,
     list_models,
 )
+from airflow_provider_apiframe.api.endpoints import submit as submit_request
 from airflow_provider_apiframe.api.errors import (
     ConflictError,
     InvalidRequestError,
@@ -46,7 +46,7 @@ def first_call(endpoint: Endpoint) -> Call:
 
 
 def submit(key: str | None = "key-1", **given) -> Endpoint[JobAccepted]:
-    return generate(GenerateRequest.parse(**{"prompt": "a poster", **given}), key)
+    return submit_request(GenerateRequest.parse(**{"prompt": "a poster", **given}), key)
 
 
 ROUTES = [

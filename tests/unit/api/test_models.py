@@ -17,12 +17,9 @@ from airflow_provider_apiframe.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_apiframe.api.models import Account, Job, JobAccepted, JobPage, ModelList
+from airflow_provider_apiframe.api.params.catalog import nearest_model
 from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import (
-    GenerateRequest,
-    checked_seconds,
-    nearest_model,
-)
+from airflow_provider_apiframe.api.params.request import GenerateRequest, checked_seconds
 
 A, B = "https://cdn2.apiframe.ai/images/a-1.png", "https://cdn2.apiframe.ai/images/a-2.png"
 

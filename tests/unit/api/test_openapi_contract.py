@@ -25,9 +25,9 @@ from airflow_provider_apiframe.api.models import (
     ModelList,
     UploadedFile,
 )
-from airflow_provider_apiframe.api.params.catalog import MODELS
+from airflow_provider_apiframe.api.params.catalog import MODELS, PROMPT_MAX_LENGTH
 from airflow_provider_apiframe.api.params.flux import FluxParams, respell
-from airflow_provider_apiframe.api.params.request import PROMPT_MAX_LENGTH, GenerateRequest
+from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.responses import Response, error_from_response, parse_response
 from airflow_provider_apiframe.api.settings import ClientSettings
 

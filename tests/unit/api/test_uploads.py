@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from airflow_provider_apiframe.api.endpoints import Call, generate
+from airflow_provider_apiframe.api.endpoints import Call, submit
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
     ConnectionFailedError,
@@ -148,7 +148,7 @@ def test_a_file_that_is_open_as_text_is_refused():
 def test_a_request_with_paths_is_not_sent_as_it_is():
     request = GenerateRequest.parse(prompt="x", flux_params={"input_images": ["/data/mug.png"]})
     with pytest.raises(InvalidRequestError, match=r"uploaded first.*/data/mug\.png"):
-        next(generate(request, None))
+        next(submit(request, None))
 
 
 def test_an_upload_may_be_sent_twice_and_costs_nothing():

@@ -24,7 +24,7 @@ class Waiter:
         self._clock = clock
 
     def submit(self, prompt: str = "a poster") -> str:
-        return self.client.generate(GenerateRequest.parse(prompt=prompt), "key-1").job_id
+        return self.client.submit(GenerateRequest.parse(prompt=prompt), "key-1").job_id
 
     def wait(self, job_id: str, *, every: float, seconds: float = 1000.0) -> Job:
         wait = Wait(job_id, self._clock() + seconds, every)
