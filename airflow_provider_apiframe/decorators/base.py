@@ -146,7 +146,7 @@ class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
         """Return what the function may decide: name -> template field."""
         of_the_function = DecoratedOperator.template_fields
         fields = [name for name in self.template_fields if name not in of_the_function]
-        return {self.params_name if name == self.params_field else name: name for name in fields}
+        return {self._name_of(field): field for field in fields}
 
     def _advice(self, name: Any) -> str:
         if name in TaskArguments.model_fields:

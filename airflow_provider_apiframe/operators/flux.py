@@ -46,12 +46,8 @@ class FluxGenerateOperator(RequestOperator):
     params_name: ClassVar[str] = "flux_params"
     params_field: ClassVar[str] = "flux_params"
     defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_MODEL}
-    template_fields: Sequence[str] = (
-        "prompt",
-        "model",
-        "flux_params",
-        *ApiframeOperator.template_fields,
-    )
+    request_fields: ClassVar[tuple[str, ...]] = ("prompt", "model", "flux_params")
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"flux_params": "json"}
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_apiframe.literals import as_stored
 from airflow_provider_apiframe.operators.base import ApiframeOperator
@@ -42,7 +42,8 @@ class ImageGenerateOperator(ModelParamsOperator):
         passed. The retry reconnects to a job that goes on, and pays nothing for it.
     """
 
-    template_fields: Sequence[str] = ("model", "prompt", FIELD, *ApiframeOperator.template_fields)
+    request_fields: ClassVar[tuple[str, ...]] = ("model", "prompt", FIELD)
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
     def __init__(
         self,

@@ -24,8 +24,11 @@ Image = str | Mapping[str, Any]
 """An http(s) URL, a storage path, or the result of an earlier task with one image."""
 
 _OF_THE_IMAGE = (
-    "{{ (task.image.prompt or task.image.job_id or (task.image | string).split('/')[-1])"
-    " | string | truncate(60) }}"
+    "{% if task.image is mapping %}"
+    "{{ (task.image.get('prompt') or task.image.get('job_id') or '') | string | truncate(60) }}"
+    "{% else %}"
+    "{{ (task.image | string).split('?')[0].split('/')[-1] | truncate(60) }}"
+    "{% endif %}"
 )
 
 
@@ -51,7 +54,8 @@ class ImageUpscaleOperator(ModelParamsOperator):
     request_type: ClassVar[type[ImageRequest]] = UpscaleRequest
     map_index_label: ClassVar[str] = _OF_THE_IMAGE
     defaults: ClassVar[dict[str, Any]] = {"model": "topaz-image-upscale"}
-    template_fields: Sequence[str] = ("image", "model", FIELD, *ApiframeOperator.template_fields)
+    request_fields: ClassVar[tuple[str, ...]] = ("image", "model", FIELD)
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
     def __init__(
         self,
@@ -94,7 +98,7 @@ class ImageEditOperator(ModelParamsOperator):
 
     request_type: ClassVar[type[ImageRequest]] = EditRequest
     defaults: ClassVar[dict[str, Any]] = {"model": "flux-fill-pro"}
-    template_fields: Sequence[str] = (
+    request_fields: ClassVar[tuple[str, ...]] = (
         "image",
         "prompt",
         "mode",
@@ -102,8 +106,8 @@ class ImageEditOperator(ModelParamsOperator):
         "outpaint",
         "model",
         FIELD,
-        *ApiframeOperator.template_fields,
     )
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
     def __init__(
         self,
@@ -154,7 +158,8 @@ class ImageBackgroundRemoveOperator(ModelParamsOperator):
     request_type: ClassVar[type[ImageRequest]] = BackgroundRemoveRequest
     map_index_label: ClassVar[str] = _OF_THE_IMAGE
     defaults: ClassVar[dict[str, Any]] = {"model": "bria-bg-remove"}
-    template_fields: Sequence[str] = ("image", "model", FIELD, *ApiframeOperator.template_fields)
+    request_fields: ClassVar[tuple[str, ...]] = ("image", "model", FIELD)
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
     def __init__(
         self,
@@ -196,7 +201,7 @@ class MidjourneyActionOperator(RequestOperator):
     map_index_label: ClassVar[str] = (
         "{{ task.action }} {{ task.index or task.direction or task.zoom_ratio or '' }}"
     )
-    template_fields: Sequence[str] = (
+    request_fields: ClassVar[tuple[str, ...]] = (
         "parent_job_id",
         "action",
         "index",
@@ -204,8 +209,8 @@ class MidjourneyActionOperator(RequestOperator):
         "direction",
         "mask",
         "prompt",
-        *ApiframeOperator.template_fields,
     )
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
     def __init__(
         self,

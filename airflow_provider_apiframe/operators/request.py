@@ -27,8 +27,11 @@ class RequestOperator(ApiframeOperator):
     """What users call the model's parameters."""
     params_field: ClassVar[str] = "model_params"
     """The field that holds them; ``params`` of a task are Airflow's own."""
-    map_index_label: ClassVar[str] = "{{ task.prompt | string | truncate(60) }}"
-    """Template of the label of a mapped task."""
+    request_fields: ClassVar[tuple[str, ...]]
+    """The template fields that are the request's arguments."""
+    map_index_label: ClassVar[str] = "{{ task.prompt | truncate(60) if task.prompt is string }}"
+    """Template of the label of a mapped task. It must render whatever the arguments are: an error
+    in it would hide why a task failed, or fail one whose image is paid."""
     defaults: ClassVar[dict[str, Any]] = {}
     """Arguments that have another value than None where they are not given."""
 
@@ -63,8 +66,7 @@ class RequestOperator(ApiframeOperator):
         return cls.params_name if field == cls.params_field else field
 
     def _request(self) -> ImageRequest:
-        own = [name for name in self.template_fields if name not in ApiframeOperator.template_fields]
-        arguments = {self._name_of(field): getattr(self, field) for field in own}
+        arguments = {self._name_of(name): getattr(self, name) for name in self.request_fields}
         request = self.request_type.parse(
             **arguments, webhook_url=self.webhook_url, webhook_events=self.webhook_events
         )
