@@ -26,6 +26,8 @@ class _TakesParams(type(BaseOperator)):  # type: ignore[misc]
         if kwargs.get("_airflow_from_mapped"):
             _check_that_none_are_airflows(kwargs)
         else:
+            if "params" in kwargs and "python_callable" in kwargs:
+                kwargs.pop(FIELD, None)  # the decorator's; override(params=...) takes its place
             kwargs = renamed(kwargs)
         return super().__call__(*args, **kwargs)
 
