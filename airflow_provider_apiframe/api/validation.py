@@ -11,7 +11,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-_NOUNS = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_NOUNS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+}
 
 # Deep, long or endless values cost no more to show than short ones.
 _REPR = reprlib.Repr()

@@ -27,14 +27,14 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import environment_variable
 from airflow_provider_apiframe.links.image import ImageLink, image_url
 from airflow_provider_apiframe.links.job import ApiframeJobLink
-from airflow_provider_apiframe.literals import (
-    check_literals,
-    check_needed_outputs,
-    needed_outputs,
-)
+from airflow_provider_apiframe.literals import check_literals
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
+from airflow_provider_apiframe.submission.needed_outputs import (
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.submission.records import Records
 from airflow_provider_apiframe.submission.submit import Submission
 from airflow_provider_apiframe.triggers.job import (

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_apiframe.api.params.request import ImageRequest
+from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
 from airflow_provider_apiframe.api.params.tools import (
     BackgroundRemoveRequest,
     EditRequest,
-    MidjourneyActionRequest,
     UpscaleRequest,
 )
 from airflow_provider_apiframe.literals import as_stored

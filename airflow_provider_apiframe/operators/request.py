@@ -10,9 +10,9 @@ from airflow_provider_apiframe.literals import (
     CheckedPartial,
     as_stored,
     check_literals,
-    needed_outputs,
 )
 from airflow_provider_apiframe.operators.base import ApiframeOperator
+from airflow_provider_apiframe.submission.needed_outputs import needed_outputs
 
 
 class RequestOperator(ApiframeOperator):

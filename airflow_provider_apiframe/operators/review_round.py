@@ -22,10 +22,14 @@ from airflow_provider_apiframe.delivery.review_result import Decision, ReviewRes
 from airflow_provider_apiframe.exceptions import fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.links.image import ImageLink, image_url
-from airflow_provider_apiframe.literals import as_stored, check_needed_outputs, needed_outputs
+from airflow_provider_apiframe.literals import as_stored
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.submission.budget import check_budget_of_round
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
+from airflow_provider_apiframe.submission.needed_outputs import (
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.version_compat import region_of
 
 if TYPE_CHECKING:

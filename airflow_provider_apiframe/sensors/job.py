@@ -34,12 +34,14 @@ from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import (
     CheckedPartial,
     check_literals,
-    check_needed_outputs,
     errors_of_the_dag_file,
     is_templated,
-    needed_outputs,
 )
 from airflow_provider_apiframe.polling.wait import Wait
+from airflow_provider_apiframe.submission.needed_outputs import (
+    check_needed_outputs,
+    needed_outputs,
+)
 from airflow_provider_apiframe.triggers.job import (
     ApiframeJobTrigger,
     JobWaitError,

@@ -362,3 +362,18 @@ def test_a_request_of_its_own_may_name_files(mug, connected):
     first, second = connected.state.job(accepted.job_id).input["fluxParams"]["input_images"]
     assert first.startswith(f"{connected.cdn_url}/uploads/")
     assert second == "https://a.example/b.png"
+
+
+def test_a_request_of_any_kind_is_submitted_with_its_files(mug, connected):
+    hook, params = ApiframeHook(), {"input_images": [str(mug)], "seed": 7}
+    request = GenerateRequest.parse(prompt="a mug", params=params)
+    accepted = hook.submit(request, "key-1")
+    (image,) = connected.state.job(accepted.job_id).input["fluxParams"]["input_images"]
+    assert image.startswith(f"{connected.cdn_url}/uploads/")
+
+
+def test_flux_params_and_params_name_the_same_argument(connected):
+    hook, prompt = ApiframeHook(), "a poster"
+    one = hook.generate_image(prompt=prompt, params={"seed": 7}, idempotency_key="same")
+    other = hook.generate_image(prompt=prompt, flux_params={"seed": 7}, idempotency_key="same")
+    assert one.job_id == other.job_id
