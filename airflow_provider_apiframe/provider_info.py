@@ -31,8 +31,8 @@ def provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-apiframe",
         "name": "Apiframe",
         # Plain text: the UI shows it as it is.
-        "description": "Generate and edit images with Apiframe: Flux 2 Flex, Midjourney, Nano Banana, "
-        "Seedream, Ideogram, GPT Image and its other image models.",
+        "description": "Generate and edit images with Apiframe: Flux 2 Flex, Midjourney, "
+        "Nano Banana, Seedream, Ideogram, GPT Image and its other image models.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,

@@ -48,7 +48,7 @@ def has_file_system(scheme: str) -> bool:
     try:
         from airflow.sdk.io import has_fs
     except ImportError:  # Airflow 2
-        from airflow.io import has_fs  # type: ignore[attr-defined, no-redef]
+        from airflow.io import has_fs  # type: ignore[attr-defined]
     return bool(has_fs(scheme))
 
 
@@ -72,7 +72,9 @@ def call_with_context(
     try:
         from airflow.sdk.bases.decorator import determine_kwargs
     except ImportError:  # before Airflow 3.2
-        from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[no-redef]
+        from airflow.utils.operator_helpers import (  # type: ignore[attr-defined]
+            determine_kwargs,
+        )
     known = copy(context)
     context_merge(known, kwargs)
     return function(*args, **determine_kwargs(function, args, known))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
+from airflow_provider_apiframe.api.params.catalog import MODELS
 from airflow_provider_apiframe.api.params.given import params_mapping
-from airflow_provider_apiframe.api.params.request import GenerateRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.delivery.failure import keeping_failure
 from airflow_provider_apiframe.exceptions import fail_without_retry
@@ -21,11 +22,13 @@ from airflow_provider_apiframe.literals import (
     names_one_file,
     one_file_error,
 )
+from airflow_provider_apiframe.operators.request import RequestOperator
 from airflow_provider_apiframe.triggers.job import arguments_of
 from airflow_provider_apiframe.version_compat import call_with_context
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
 
 class _FromTheFunction:
     """Stands for the prompt until the function has returned it. Rendering leaves it alone."""
@@ -40,8 +43,8 @@ class _FromTheFunction:
         return "(what the function returns)"
 
 
-class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
-    """Run a function and submit what it returns. Goes before an operator in a class's bases.
+class DecoratedImageOperator(DecoratedOperator, RequestOperator):
+    """Run a function and submit what it returns. Goes before the operator in a class's bases.
 
     The function returns the prompt as text, or a mapping of arguments: ``prompt``, and whatever
     else the operator renders templates in, such as ``model``, ``flux_params`` or ``save_to``. That
@@ -60,6 +63,7 @@ class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
     :raises InvalidParameterError: what it returned is wrong. Nothing was submitted; no retry.
     """
 
+    custom_operator_name: ClassVar[str]
     overwrite_rtif_after_execution = True  # so that Airflow 3 shows what was decided
 
     def __init__(
@@ -86,7 +90,7 @@ class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
                 self.python_callable, context, self.op_args, self.op_kwargs
             )
             decided = self._read(returned)
-            is_mapped = context["ti"].map_index >= 0
+            is_mapped = (context["ti"].map_index or 0) >= 0
             if is_mapped and self._save_to_is_one_file and "save_to" not in decided:
                 raise one_file_error(self.save_to)
             self._decide(decided)
@@ -102,11 +106,14 @@ class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
             setattr(self, name, value)
         self.decided_arguments = arguments
 
-    def _request(self) -> GenerateRequest:
-        request: GenerateRequest = super()._request()
+    def _request(self) -> ImageRequest:
+        request = super()._request()
         # Checked, and JSON: a path object or an earlier result has become its text.
-        params = {self.params_field: request.params.as_dict()}
-        self.decided_arguments = (self.decided_arguments or {}) | params
+        params = request.params.as_dict() if request.params else {}
+        if params and request.params and request.model not in MODELS:
+            if self.params_name == "params":
+                params = {request.params.body_key: params}
+        self.decided_arguments = (self.decided_arguments or {}) | {self.params_field: params}
         return request
 
     def _read(self, returned: Any) -> dict[str, Any]:
@@ -159,7 +166,6 @@ class DecoratedImageOperator(DecoratedOperator):  # type: ignore[misc]
     def _wrong(self, reason: str) -> InvalidRequestError:
         name = getattr(self.python_callable, "__name__", "the function")
         return InvalidRequestError(f"{self.custom_operator_name}: {name}() {reason}")
-
 
 
 def image_decorator(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
 from airflow_provider_apiframe.literals import as_stored
@@ -43,7 +43,7 @@ class FluxGenerateOperator(RequestOperator):
         passed. The retry reconnects to a job that goes on, and pays nothing for it.
     """
 
-    params_name: ClassVar[str] = "flux_params"
+    params_name: ClassVar[Literal["flux_params", "params"]] = "flux_params"
     params_field: ClassVar[str] = "flux_params"
     defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_MODEL}
     request_fields: ClassVar[tuple[str, ...]] = ("prompt", "model", "flux_params")

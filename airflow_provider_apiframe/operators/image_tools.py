@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_apiframe.api.params.request import ImageRequest
+from airflow_provider_apiframe.api.params.catalog import (
+    DEFAULT_BACKGROUND_MODEL,
+    DEFAULT_EDIT_MODEL,
+    DEFAULT_UPSCALE_MODEL,
+)
 from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
+from airflow_provider_apiframe.api.params.request import ImageRequest
+from airflow_provider_apiframe.api.params.text import read_literal
 from airflow_provider_apiframe.api.params.tools import (
     BackgroundRemoveRequest,
     EditRequest,
     UpscaleRequest,
 )
-from airflow_provider_apiframe.literals import as_stored
+from airflow_provider_apiframe.literals import as_stored, is_templated
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 from airflow_provider_apiframe.operators.model_params import FIELD, ModelParamsOperator
 from airflow_provider_apiframe.operators.request import RequestOperator
@@ -53,7 +60,7 @@ class ImageUpscaleOperator(ModelParamsOperator):
 
     request_type: ClassVar[type[ImageRequest]] = UpscaleRequest
     map_index_label: ClassVar[str] = _OF_THE_IMAGE
-    defaults: ClassVar[dict[str, Any]] = {"model": "topaz-image-upscale"}
+    defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_UPSCALE_MODEL}
     request_fields: ClassVar[tuple[str, ...]] = ("image", "model", FIELD)
     template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
@@ -61,7 +68,7 @@ class ImageUpscaleOperator(ModelParamsOperator):
         self,
         *,
         image: Image,
-        model: str = "topaz-image-upscale",
+        model: str = DEFAULT_UPSCALE_MODEL,
         model_params: ModelParams | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -97,7 +104,7 @@ class ImageEditOperator(ModelParamsOperator):
     """
 
     request_type: ClassVar[type[ImageRequest]] = EditRequest
-    defaults: ClassVar[dict[str, Any]] = {"model": "flux-fill-pro"}
+    defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_EDIT_MODEL}
     request_fields: ClassVar[tuple[str, ...]] = (
         "image",
         "prompt",
@@ -117,7 +124,7 @@ class ImageEditOperator(ModelParamsOperator):
         mode: Literal["inpaint", "outpaint"] | str,
         mask: Image | None = None,
         outpaint: str | None = None,
-        model: str = "flux-fill-pro",
+        model: str = DEFAULT_EDIT_MODEL,
         model_params: ModelParams | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -157,7 +164,7 @@ class ImageBackgroundRemoveOperator(ModelParamsOperator):
 
     request_type: ClassVar[type[ImageRequest]] = BackgroundRemoveRequest
     map_index_label: ClassVar[str] = _OF_THE_IMAGE
-    defaults: ClassVar[dict[str, Any]] = {"model": "bria-bg-remove"}
+    defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_BACKGROUND_MODEL}
     request_fields: ClassVar[tuple[str, ...]] = ("image", "model", FIELD)
     template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
 
@@ -165,7 +172,7 @@ class ImageBackgroundRemoveOperator(ModelParamsOperator):
         self,
         *,
         image: Image,
-        model: str = "bria-bg-remove",
+        model: str = DEFAULT_BACKGROUND_MODEL,
         model_params: ModelParams | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -181,20 +188,23 @@ class MidjourneyActionOperator(RequestOperator):
 
     :param parent_job_id: id of a finished Midjourney job of the same account, or the result of the
         task that made it (``grid.output``). Templated.
-    :param action: "upsample" or "variation" of the image *index*; "inpaint" where *mask* marks it;
-        "outpaint" by *zoom_ratio*; "pan" to *direction*. Templated.
-    :param index: which of the four images, 1-4. Templated.
+    :param action: of a job with four images: "upsample" or "variation" of the image *index*. Of one
+        that was upsampled: "inpaint" where *mask* marks it, "outpaint" by *zoom_ratio*, "pan" to
+        *direction*. Templated.
+    :param index: which of the four images, 1-4, row by row. Templated.
     :param zoom_ratio: 1.5 or 2. Templated.
     :param direction: "left", "right", "up" or "down". Templated.
-    :param mask: an image that is white where to repaint. Templated.
-    :param prompt: what to paint, where the action takes one. Templated.
+    :param mask: a file on storage or a local one, the saved result of an earlier task, or an image
+        as base64; white where to repaint. Midjourney takes no links. Templated.
+    :param prompt: what to paint, for "inpaint", at most 2000 characters (UTF-16 units). Templated.
     :param kwargs: what all operators share, see
         :class:`airflow_provider_apiframe.operators.base.ApiframeOperator`.
-    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`; a variation has
-        several images.
+    :returns: a :class:`airflow_provider_apiframe.delivery.result.ImageJobResult`: "upsample" makes
+        one image, the others make four.
     :raises InvalidParameterError: an argument is wrong; when the DAG is parsed, or before anything
         is sent. No retry.
-    :raises AirflowFailException: there is no such job, it is another account's, or too old.
+    :raises AirflowFailException: there is no such job in this account, or it does not take the
+        action. Nothing was paid.
     """
 
     request_type: ClassVar[type[ImageRequest]] = MidjourneyActionRequest
@@ -226,7 +236,7 @@ class MidjourneyActionOperator(RequestOperator):
     ) -> None:
         super().__init__(**kwargs)
         self._check(
-            parent_job_id=parent_job_id,
+            parent_job_id=_job_id_of(parent_job_id),
             action=action,
             index=index,
             zoom_ratio=zoom_ratio,
@@ -241,3 +251,16 @@ class MidjourneyActionOperator(RequestOperator):
         self.direction = direction
         self.mask = mask
         self.prompt = prompt
+
+    def _request(self) -> ImageRequest:
+        self.parent_job_id = _job_id_of(self.parent_job_id)
+        return super()._request()
+
+
+def _job_id_of(parent: Any) -> Any:
+    """Return the job's id, of a whole result; anything else as it is."""
+    read = parent
+    if isinstance(parent, str) and parent.lstrip().startswith("{") and not is_templated(parent):
+        with suppress(ValueError):
+            read = read_literal(parent)
+    return read.get("job_id") if isinstance(read, Mapping) else parent

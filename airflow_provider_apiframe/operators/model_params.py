@@ -7,7 +7,7 @@ mixes it with the DAG's params. So it gets another name before that.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
@@ -16,10 +16,15 @@ from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.literals import CheckedPartial, errors_of_the_dag_file
 from airflow_provider_apiframe.operators.request import RequestOperator
 
+if TYPE_CHECKING:
+    from airflow.sdk.bases.operator import BaseOperatorMeta as _OperatorMeta
+else:
+    _OperatorMeta = type(BaseOperator)
+
 FIELD = "model_params"
 
 
-class _TakesParams(type(BaseOperator)):  # type: ignore[misc]
+class _TakesParams(_OperatorMeta):
     """Makes an operator's argument ``params`` its ``model_params``."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -39,8 +44,6 @@ class ModelParamsOperator(RequestOperator, metaclass=_TakesParams):
     the DAG run, and templates read them.
     """
 
-    params_name: ClassVar[str] = "params"
-    params_field: ClassVar[str] = FIELD
     template_fields_renderers: ClassVar[dict[str, str]] = {FIELD: "json"}
 
     @classmethod

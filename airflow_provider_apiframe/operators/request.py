@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from airflow_provider_apiframe.api.params.catalog import nearest_model
 from airflow_provider_apiframe.api.params.request import GenerateRequest, ImageRequest
@@ -23,7 +23,7 @@ class RequestOperator(ApiframeOperator):
     """
 
     request_type: ClassVar[type[ImageRequest]] = GenerateRequest
-    params_name: ClassVar[str] = "params"
+    params_name: ClassVar[Literal["flux_params", "params"]] = "params"
     """What users call the model's parameters."""
     params_field: ClassVar[str] = "model_params"
     """The field that holds them; ``params`` of a task are Airflow's own."""
@@ -67,7 +67,8 @@ class RequestOperator(ApiframeOperator):
 
     def _request(self) -> ImageRequest:
         arguments = {self._name_of(name): getattr(self, name) for name in self.request_fields}
-        request = self.request_type.parse(
+        # Each kind has its own keywords.
+        request: ImageRequest = self.request_type.parse(  # type: ignore[attr-defined]
             **arguments, webhook_url=self.webhook_url, webhook_events=self.webhook_events
         )
         if isinstance(request, GenerateRequest) and (near := nearest_model(request.model)):

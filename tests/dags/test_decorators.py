@@ -154,9 +154,9 @@ with DAG("model_params", schedule=None, params={"seed": 1, "headline": "SALE"}):
         return [{"prompt": "three", "params": {"seed": 5}}]
 
     ImageGenerateOperator.partial(task_id="three", **shared).expand_kwargs(kwargs())
-    ImageGenerateOperator.partial(task_id="four", prompt="four", params={"seed": 6}, **shared).expand(
-        webhook_url=[None]
-    )
+    ImageGenerateOperator.partial(
+        task_id="four", prompt="four", params={"seed": 6}, **shared
+    ).expand(webhook_url=[None])
 
     @task.image(params={"seed": 7}, **shared)
     def five(what: str) -> dict:
@@ -206,9 +206,7 @@ def test_params_of_an_operator_are_the_models_and_never_mixed_with_the_dags(conn
         ('@task.image(model="flux-2-flex", params={"sed": 7})', "did you mean 'seed'?"),
     ],
 )
-def test_a_wrong_decorator_is_an_import_error_that_ends_in_its_line(
-    decorator, said, import_errors
-):
+def test_a_wrong_decorator_is_an_import_error_that_ends_in_its_line(decorator, said, import_errors):
     errors = import_errors(
         f"""
 {HEAD}

@@ -90,7 +90,9 @@ def test_a_function_takes_arguments_and_airflows_context(connected, ti):
 
 def test_arguments_of_the_function_do_not_stay_in_the_context_of_the_task(connected, ti):
     context = {"ti": ti, "what": "cap"}
-    made = flux_task(task_id="poster", poll_interval=0.05)(lambda what: f"a {what}")(what="mug").operator
+    made = flux_task(task_id="poster", poll_interval=0.05)(lambda what: f"a {what}")(
+        what="mug"
+    ).operator
     made.execute(context)
     assert context == {"ti": ti, "what": "cap"}
     assert connected.state.jobs[0].input["prompt"] == "a mug"
@@ -172,7 +174,10 @@ def test_a_deferred_task_resumes_with_what_the_function_returned_and_does_not_ca
     function = Counted(
         {
             "prompt": "a mug",
-            "flux_params": {"output_format": "png", "input_images": [PurePosixPath(tmp_path / "a.png")]},
+            "flux_params": {
+                "output_format": "png",
+                "input_images": [PurePosixPath(tmp_path / "a.png")],
+            },
             "save_to": f"{tmp_path}/mug.{{ext}}",
         }
     )
