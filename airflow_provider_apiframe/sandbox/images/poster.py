@@ -7,7 +7,7 @@ Of a prompt that does not fit even in the smallest letters, the end is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from random import Random
 
@@ -45,7 +45,7 @@ class Poster:
     :param model: model id.
     :param width: pixels, 64-2048.
     :param height: pixels, 64-2048.
-    :param format: png, jpg or webp.
+    :param format: png, jpg, jpeg or webp.
     :param quality: 0-100 for jpg and webp, None for the default; png has none.
     :param seed: the seed of the request, None if it has none.
     :param notes: more for the footer, e.g. "steps 30".
@@ -64,10 +64,14 @@ class Poster:
     number: int = 1
     picture: bytes | None = None
 
+    def sized(self, width: int, height: int) -> Poster:
+        """Return the poster for another number of pixels."""
+        return replace(self, width=width, height=height)
+
 
 def render(poster: Poster) -> bytes:
     """Return the poster as a file in its format."""
-    return _encode(draw(poster), poster.format, poster.quality)
+    return encode(draw(poster), poster.format, poster.quality)
 
 
 def draw(poster: Poster) -> Image.Image:
@@ -180,10 +184,18 @@ def _write(
         pen.text(at, line, color, face, anchor, stroke_width=stroke, stroke_fill=color)
 
 
-def _encode(image: Image.Image, form: str, quality: int | None) -> bytes:
+def encode(image: Image.Image, form: str, quality: int | None) -> bytes:
+    """Return an image as a file.
+
+    :param form: png, jpg, jpeg or webp.
+    :param quality: 0-100 for jpg and webp, None for the default.
+    """
     file = BytesIO()
     quality = DEFAULT_QUALITY if quality is None else quality
-    if form == "jpg":
+    if form in ("jpg", "jpeg"):
+        if image.mode == "RGBA":  # which has no place for what can be seen through
+            backdrop = Image.new("RGBA", image.size, WHITE)
+            image = Image.alpha_composite(backdrop, image).convert("RGB")
         subsampling = 0 if quality >= DEFAULT_QUALITY else 2
         image.save(file, "JPEG", quality=max(1, quality), subsampling=subsampling)
     elif form == "webp":

@@ -1,0 +1,71 @@
+"""The images that a request names as input: those that this sandbox has, and all others.
+
+The sandbox fetches nothing. An image from elsewhere is taken as it is, and nothing is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_apiframe.sandbox.state.image_size import Size
+from airflow_provider_apiframe.sandbox.state.links import cdn_url
+from airflow_provider_apiframe.sandbox.state.uploads import FOLDER, Upload, Uploads
+
+if TYPE_CHECKING:
+    from airflow_provider_apiframe.sandbox.state.jobs import Job
+
+UNFETCHABLE = "Input image could not be fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """One image of a job, by its number from 1; 0 is the grid of all."""
+
+    job: Job
+    number: int
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.job.plan.size
+
+
+Input = Upload | JobImage
+
+
+class InputImages:
+    """What is known of the input images of one request.
+
+    :param uploads: the uploaded files.
+    :param job_image: finds an image that this sandbox made by its file name.
+    :param base_url: where the submitter reached the sandbox, without a slash at the end.
+    """
+
+    def __init__(
+        self, uploads: Uploads, job_image: Callable[[str], JobImage | None], base_url: str
+    ) -> None:
+        self._uploads = uploads
+        self._job_image = job_image
+        self._own = tuple(f"{cdn_url(base_url)}/{folder}/" for folder in (FOLDER, "images"))
+
+    def find(self, url: str) -> Input | None:
+        """Return the upload or the image of this sandbox at a URL, None for all others."""
+        name = urlsplit(url).path.rpartition("/")[2]
+        return self._uploads.find(name) or self._job_image(name)
+
+    def can_fetch(self, url: str) -> bool:
+        """Return whether an image can be fetched; one from elsewhere always can."""
+        return not url.startswith(self._own) or self.find(url) is not None
+
+    def size(self, url: str) -> Size | None:
+        """Return width and height in pixels, None where they aren't known."""
+        source = self.find(url)
+        return source.size if source else None
+
+    def can_read(self, url: str) -> bool:
+        """Return whether what can be fetched at a URL is an image; from elsewhere it always is."""
+        source = self.find(url)
+        return self.can_fetch(url) and (source is None or source.size is not None)
