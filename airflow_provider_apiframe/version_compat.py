@@ -48,7 +48,7 @@ def has_file_system(scheme: str) -> bool:
     try:
         from airflow.sdk.io import has_fs
     except ImportError:  # Airflow 2
-        from airflow.io import has_fs  # type: ignore[attr-defined]
+        from airflow.io import has_fs  # type: ignore[attr-defined, no-redef]
     return bool(has_fs(scheme))
 
 

@@ -110,11 +110,13 @@ class DecoratedImageOperator(DecoratedOperator, RequestOperator):
         request = super()._request()
         # Checked, and JSON: a path object or an earlier result has become its text.
         params = request.params.as_dict() if request.params else {}
-        if params and request.params and request.model not in MODELS:
-            if self.params_name == "params":
-                params = {request.params.body_key: params}
+        if request.params and params and self._is_unknown(request.model):
+            params = {request.params.body_key: params}
         self.decided_arguments = (self.decided_arguments or {}) | {self.params_field: params}
         return request
+
+    def _is_unknown(self, model: str) -> bool:
+        return self.params_name == "params" and model not in MODELS
 
     def _read(self, returned: Any) -> dict[str, Any]:
         """Return what the function decided: template field -> value.
