@@ -33,7 +33,6 @@ with DAG(
             pattern="/$",
         ),
     },
-    default_args={"retries": 3},  # they cost nothing: a retry finds the job again
     tags=["example", "apiframe"],
     doc_md=__doc__,
 ):
@@ -42,6 +41,7 @@ with DAG(
         model="seedream-4.5",
         prompt="Studio photo of {{ params.product }}, plain white background",
         params={"aspect_ratio": "1:1", "seed": 7},
+        retries=3,  # they cost nothing: a retry finds the job again
     )
 
     # Midjourney makes four images; an action takes one of them.
@@ -50,19 +50,24 @@ with DAG(
         model="midjourney",
         prompt="Ink sketch of {{ params.product }}",
         params={"aspect_ratio": "1:1"},
+        retries=3,
     )
     sketch = MidjourneyActionOperator(
         task_id="sketch",
         parent_job_id=sketches.output["job_id"],
         action="upsample",
         index=2,
+        retries=3,
         save_to="{{ params.output }}{run_id}/sketch.{ext}",
     )
 
-    large = ImageUpscaleOperator(task_id="large", image=photo.output, params={"upscale_factor": 2})
+    large = ImageUpscaleOperator(
+        task_id="large", image=photo.output, params={"upscale_factor": 2}, retries=3
+    )
     cut_out = ImageBackgroundRemoveOperator(
         task_id="cut_out",
         image=large.output,
+        retries=3,
         save_to="{{ params.output }}{run_id}/cut-out.{ext}",
     )
     stage = ImageEditOperator(
@@ -72,6 +77,7 @@ with DAG(
         mode="outpaint",
         outpaint="Zoom out 1.5x",
         params={"output_format": "png"},
+        retries=3,
         save_to="{{ params.output }}{run_id}/stage.{ext}",
     )
 
