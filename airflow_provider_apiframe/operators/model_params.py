@@ -24,7 +24,7 @@ else:
 FIELD = "model_params"
 
 
-class _TakesParams(_OperatorMeta):
+class TakesParams(_OperatorMeta):
     """Makes an operator's argument ``params`` its ``model_params``."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -37,7 +37,7 @@ class _TakesParams(_OperatorMeta):
         return super().__call__(*args, **kwargs)
 
 
-class ModelParamsOperator(RequestOperator, metaclass=_TakesParams):
+class ModelParamsOperator(RequestOperator, metaclass=TakesParams):
     """An operator whose argument ``params`` holds the model's parameters.
 
     The field is ``model_params``: ``task.params`` stay what they are in all tasks, the params of
