@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+# Not typing's: below Python 3.12 pydantic cannot check it, and the lines of a manifest hold it.
+from typing_extensions import TypedDict
 
 from airflow_provider_apiframe.api.models import Job
 

@@ -28,6 +28,7 @@ class TakesParams(_OperatorMeta):
     """Makes an operator's argument ``params`` its ``model_params``."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a task."""
         if kwargs.get("_airflow_from_mapped"):
             _check_that_none_are_airflows(kwargs)
         else:

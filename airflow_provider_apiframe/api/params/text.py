@@ -41,13 +41,14 @@ def text_noun(most: int, least: int = 1) -> str:
     )
 
 
-def read_literal(text: str) -> Any:
+def read_literal(text: str, max_length: int = MAX_TEXT) -> Any:
     """Read *text* as JSON or, failing that, as a Python literal: what a Jinja template makes of a
     dict or a list.
 
-    :raises ValueError: if it is neither, or longer than 100,000 characters.
+    :param max_length: characters, default 100,000.
+    :raises ValueError: if it is neither, or longer than *max_length*.
     """
-    if len(text) > MAX_TEXT:
+    if len(text) > max_length:
         raise ValueError("too long")
     try:
         return json.loads(text)
