@@ -116,7 +116,7 @@ def _of_field(model: Model, name: str, theirs: dict[str, Any]) -> Iterator[str]:
     field = fields_of(params_class(model.family))[name]
     ours = {**field, **field.get("anyOf", [{}])[0]}
     choices = [branch["enum"][0] for branch in theirs.get("anyOf", ()) if "enum" in branch]
-    theirs = {**theirs, "enum": choices} if choices else theirs
+    theirs = {"enum": choices, **theirs} if choices else theirs
     kind = theirs.get("type", ours.get("type"))
     if ours.get("type") not in (kind if isinstance(kind, list) else [kind]):
         yield f"{name}: is {kind}, not {ours.get('type')}"

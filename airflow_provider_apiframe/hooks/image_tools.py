@@ -13,13 +13,9 @@ from airflow_provider_apiframe.api.params.catalog import (
     DEFAULT_EDIT_MODEL,
     DEFAULT_UPSCALE_MODEL,
 )
-from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
 from airflow_provider_apiframe.api.params.request import ImageRequest
-from airflow_provider_apiframe.api.params.tools import (
-    BackgroundRemoveRequest,
-    EditRequest,
-    UpscaleRequest,
-)
+
+# The requests are imported where they are made: DAG files with other tasks import this module.
 
 Params = ModelParams | Mapping[str, Any] | str | None
 
@@ -57,6 +53,8 @@ class ImageTools:
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
+        from airflow_provider_apiframe.api.params.tools import UpscaleRequest
+
         request = UpscaleRequest.parse(
             image=image,
             model=model,
@@ -93,6 +91,8 @@ class ImageTools:
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
+        from airflow_provider_apiframe.api.params.tools import EditRequest
+
         request = EditRequest.parse(
             image=image,
             prompt=prompt,
@@ -124,6 +124,8 @@ class ImageTools:
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         """
+        from airflow_provider_apiframe.api.params.tools import BackgroundRemoveRequest
+
         request = BackgroundRemoveRequest.parse(
             image=image,
             model=model,
@@ -164,6 +166,8 @@ class ImageTools:
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
         :raises ConflictError: that job does not allow the action. Nothing was paid.
         """
+        from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
+
         request = MidjourneyActionRequest.parse(
             parent_job_id=parent_job_id,
             action=action,

@@ -107,6 +107,9 @@ class Settings(OptionModel):
     hide_from_list: bool = _option(False, JOBS, "leave all jobs out of the list")
     cost_null: bool = _option(False, JOBS, "say null for a job's creditCost")
     progress_null: bool = _option(False, JOBS, "say null for a job's progress")
+    plain_images: bool = _option(
+        False, JOBS, "draw four plain fields in place of a poster: for thousands of images"
+    )
     webhook_digest: WebhookDigest = _option(
         "raw",
         JOBS,

@@ -48,6 +48,8 @@ class Length:
 
 def _whole(value: Any) -> Any:
     """Return text and floats that stand for a whole number as one; anything else as it is."""
+    if isinstance(value, bool):  # which Literal would take for 0 or 1
+        raise ValueError("a boolean is no number")
     try:
         number = float(value) if isinstance(value, (str, float)) else value
     except ValueError:

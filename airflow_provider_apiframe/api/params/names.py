@@ -42,7 +42,8 @@ def nearest_name(name: str, known: Sequence[str]) -> str | None:
 
 
 def _words(name: str) -> set[str]:
-    return {word.lower().rstrip("s") for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)}
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name.replace("number_of", "num"))
+    return {word.lower().rstrip("s") for word in words}
 
 
 def _some(models: Iterable[str]) -> str:

@@ -36,9 +36,7 @@ def checked_text(value: Any, most: int, least: int = 1) -> str:
 
 def text_noun(most: int, least: int = 1) -> str:
     """Say how long a text may be, e.g. "text of 1 to 2000 characters"."""
-    return (
-        f"text of {least} to {most} characters" if least else f"text of at most {most} characters"
-    )
+    return f"text of {f'{least} to' if least else 'at most'} {most} characters"
 
 
 def read_literal(text: str, max_length: int = MAX_TEXT) -> Any:

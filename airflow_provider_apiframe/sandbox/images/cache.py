@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from threading import Lock, Semaphore
 
 from PIL import Image
@@ -17,6 +18,8 @@ from airflow_provider_apiframe.sandbox.state.jobs import Job
 KEPT = 64  # images
 KEPT_BYTES = 256 * 1024 * 1024  # of all of them
 AT_ONCE = 2  # images drawn at the same time: a 4 MP one takes about 100 MB while it is drawn
+
+Key = tuple[str, int, bool]  # id of the job, number of the image, whether it is plain
 
 CONTENT_TYPES = {
     "png": "image/png",
@@ -44,17 +47,21 @@ class Sources:
 
 
 class ImageCache:
-    """Draws images and keeps the last of them. Safe across threads."""
+    """Draws images and keeps the last of them. Safe across threads.
 
-    def __init__(self) -> None:
+    :param is_plain: tells whether images are drawn plain now, see `Settings`.
+    """
+
+    def __init__(self, is_plain: Callable[[], bool] = lambda: False) -> None:
+        self._is_plain = is_plain
         self._lock = Lock()
         self._drawing = Semaphore(AT_ONCE)
-        self._images: OrderedDict[tuple[str, int], ImageFile] = OrderedDict()
+        self._images: OrderedDict[Key, ImageFile] = OrderedDict()
         self._bytes = 0
 
     def image(self, job: Job, number: int = 1) -> ImageFile:
         """Return an image of a completed job, by its number from 1; 0 is the grid of all."""
-        key = job.id, number
+        key = job.id, number, self._is_plain()
         if image := self._find(key):
             return image
         sources = self._sources(job, number)  # may need a place to draw of their own
@@ -63,7 +70,7 @@ class ImageCache:
             image = self._find(key)
             if image is None:
                 quality = job.plan.params.get("output_quality")
-                drawn = drawn_image(job.plan, number, sources)
+                drawn = drawn_image(job.plan, number, sources, plain=key[2])
                 data = encode(drawn, job.plan.format, quality)
                 image = ImageFile(data, CONTENT_TYPES[job.plan.format])
         with self._lock:
@@ -91,18 +98,21 @@ class ImageCache:
             return None
         return source.preview if small else source.content
 
-    def _find(self, key: tuple[str, int]) -> ImageFile | None:
+    def _find(self, key: Key) -> ImageFile | None:
         with self._lock:
             if key in self._images:
                 self._images.move_to_end(key)
             return self._images.get(key)
 
 
-def drawn_image(plan: ImagePlan, number: int, sources: Sources) -> Image.Image:
+def drawn_image(
+    plan: ImagePlan, number: int, sources: Sources, *, plain: bool = False
+) -> Image.Image:
     """Return the image of a plan by its number from 1; 0 is the grid of all."""
     if number == 0:
         return grid(sources.cells, plan.size)
-    poster = poster_of(plan, number, sources.picture if plan.box is None else None)
+    shown = sources.picture if plan.box is None else None
+    poster = replace(poster_of(plan, number), picture=shown, plain=plain)
     if sources.picture is None or plan.box is None:
         image = draw_in_size(poster, plan.size)
     else:
@@ -112,8 +122,8 @@ def drawn_image(plan: ImagePlan, number: int, sources: Sources) -> Image.Image:
     return cut_out(image, plan.cut_out, reverse=plan.params.get("reverse", False))
 
 
-def poster_of(plan: ImagePlan, number: int, picture: bytes | None) -> Poster:
-    """Return what is drawn for an image by its number from 1, with what shows through it."""
+def poster_of(plan: ImagePlan, number: int) -> Poster:
+    """Return what is drawn for an image by its number from 1."""
     params = plan.params
     notes = [f"{name} {params[name]}" for name in ("steps", "guidance") if name in params]
     if plan.count > 1:
@@ -129,5 +139,4 @@ def poster_of(plan: ImagePlan, number: int, picture: bytes | None) -> Poster:
         seed=params.get("seed"),
         notes=tuple(notes),
         number=number,
-        picture=picture,
     )

@@ -8,6 +8,7 @@ Of a prompt that does not fit even in the smallest letters, the end is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from io import BytesIO
 from random import Random
 
@@ -51,6 +52,7 @@ class Poster:
     :param notes: more for the footer, e.g. "steps 30".
     :param number: of the image in its job, from 1; each has a design of its own.
     :param picture: an image file that shows through the background, None for none.
+    :param plain: whether to draw four fields of color, another four for each image, and no more.
     """
 
     prompt: str
@@ -63,6 +65,7 @@ class Poster:
     notes: tuple[str, ...] = ()
     number: int = 1
     picture: bytes | None = None
+    plain: bool = False
 
     def sized(self, width: int, height: int) -> Poster:
         """Return the poster for another number of pixels."""
@@ -76,6 +79,8 @@ def render(poster: Poster) -> bytes:
 
 def draw(poster: Poster) -> Image.Image:
     """Return the poster as an image of exactly its width and height."""
+    if poster.plain:
+        return _plain_fields(poster)
     prompt = " ".join(poster.prompt.encode("utf-8", "replace").decode().split())
     palette = Random(f"palette {prompt if poster.seed is None else poster.seed}").choice(PALETTES)
     layout = _lay_out(poster, prompt)
@@ -86,6 +91,13 @@ def draw(poster: Poster) -> Image.Image:
     _write_headline(image, layout, headline_of(prompt), palette)
     _write_paper(image, layout, palette)
     return image
+
+
+def _plain_fields(poster: Poster) -> Image.Image:
+    making = f"{poster.model} {poster.seed} {poster.number} {poster.prompt}"
+    colors = sha256(making.encode("utf-8", "replace")).digest()[:12]
+    fields = Image.frombytes("RGB", (2, 2), colors)
+    return fields.resize((poster.width, poster.height), Image.Resampling.NEAREST)
 
 
 def _with_picture(art: Image.Image, picture: bytes | None) -> Image.Image:

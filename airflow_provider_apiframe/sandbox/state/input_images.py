@@ -49,7 +49,8 @@ class InputImages:
     ) -> None:
         self._uploads = uploads
         self._job_image = job_image
-        self._own = tuple(f"{cdn_url(base_url)}/{folder}/" for folder in (FOLDER, "images"))
+        cdn = cdn_url(base_url)
+        self._own = (f"{cdn}/{FOLDER}/", f"{cdn}/images/")
 
     def find(self, url: str) -> Input | None:
         """Return the upload or the image of this sandbox at a URL, None for all others."""

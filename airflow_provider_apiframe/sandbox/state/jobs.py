@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -71,6 +72,11 @@ class Job:
     def cost(self) -> int:
         """Credits charged."""
         return self.plan.cost
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters that came with the request, empty for none."""
+        return self.plan.params
 
     @property
     def image_names(self) -> list[str]:

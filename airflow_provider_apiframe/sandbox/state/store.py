@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from heapq import heappop, heappush
 from threading import RLock
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -27,6 +26,7 @@ from airflow_provider_apiframe.sandbox.state.image_plan import ImagePlan
 from airflow_provider_apiframe.sandbox.state.input_images import InputImages, JobImage
 from airflow_provider_apiframe.sandbox.state.job_list import JobList
 from airflow_provider_apiframe.sandbox.state.jobs import STATUSES, Job, Position, Status
+from airflow_provider_apiframe.sandbox.state.ledger import Ledger
 from airflow_provider_apiframe.sandbox.state.pagination import Page
 from airflow_provider_apiframe.sandbox.state.plans import plan_of
 from airflow_provider_apiframe.sandbox.state.prompt_directives import PromptDirectives
@@ -36,15 +36,6 @@ from airflow_provider_apiframe.sandbox.state.uploads import Uploads
 Clock = Callable[[], float]
 
 NO_CAPACITY = "No available capacity, please try again later"
-
-
-class InsufficientCredits(Exception):
-    """The team's balance doesn't cover a job."""
-
-    def __init__(self, required: int, available: int) -> None:
-        super().__init__(f"{required} credits required, {available} available")
-        self.required = required
-        self.available = available
 
 
 class Accepted(NamedTuple):
@@ -75,11 +66,9 @@ class Store:
     def _clear(self) -> None:
         self.replays = 0
         self.requests: Counter[str] = Counter()
-        self._credits = self.faults.settings.credits
+        self._ledger = Ledger(self.faults.settings.credits)
         self._by_id: dict[str, Job] = {}
         self._by_age = JobList()
-        self._to_refund: list[tuple[float, str, Job]] = []  # a heap: the first to end is the first
-        self._refunds = self._spent = 0
         self.uploads = Uploads(self.faults, self.clock)
         self._idempotency = IdempotencyStore()
         self._limiter = RateLimiter()
@@ -100,7 +89,7 @@ class Store:
             self._refund()
             self.faults.configure(options)
             if "credits" in options:
-                self._credits = self.faults.settings.credits
+                self._ledger.balance = self.faults.settings.credits
 
     def count_request(self, route: str) -> None:
         """Count a request to a route, whatever comes of it."""
@@ -138,15 +127,11 @@ class Store:
             # After the look for an earlier job: a repeat gets that one, whatever has become of its
             # input images.
             plan = self._plan(key, body, base_url)
-            if plan.cost > self._credits:
-                raise InsufficientCredits(plan.cost, self._credits)
+            self._ledger.check(plan.cost)
             job = self._new_job(key, body, plan, now, base_url)
-            self._credits -= job.cost
-            self._spent += job.cost
+            self._ledger.charge(job)
             self._by_id[job.id] = job
             self._by_age.add(job)
-            if job.ending != "COMPLETED":
-                heappush(self._to_refund, (job.finish_at, job.id, job))
             if idempotency_key:
                 self._idempotency.remember(idempotency_key, job)
             return Accepted(job, replay=False)
@@ -188,12 +173,7 @@ class Store:
         """Refund the jobs that ended without an image by now; return the time."""
         with self._lock:
             now = self.clock()
-            while self._to_refund and self._to_refund[0][0] <= now:
-                _, _, job = heappop(self._to_refund)
-                self._credits += job.cost
-                self._spent -= job.cost
-                self._refunds += 1
-                job.refunded = True
+            self._ledger.refund(now)
             return now
 
     def job(self, job_id: str, user_id: str | None = None) -> Job | None:
@@ -265,25 +245,25 @@ class Store:
     def jobs_paid(self) -> int:
         """How many jobs were charged and not refunded."""
         self._refund()
-        return len(self._by_age) - self._refunds
+        return len(self._by_age) - self._ledger.refunds
 
     @property
     def refunds(self) -> int:
         """How many jobs were refunded."""
         self._refund()
-        return self._refunds
+        return self._ledger.refunds
 
     @property
     def credits(self) -> int:
         """The team's balance."""
         self._refund()
-        return self._credits
+        return self._ledger.balance
 
     @property
     def credits_spent(self) -> int:
         """Credits charged and not refunded."""
         self._refund()
-        return self._spent
+        return self._ledger.spent
 
     @property
     def jobs_by_status(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     )
     app.state.store = store
     app.state.webhooks = webhooks
-    app.state.images = ImageCache()
+    app.state.images = ImageCache(lambda: store.faults.settings.plain_images)
     app.include_router(_open_routes)
     app.include_router(_keyed_routes)
     app.include_router(cdn.routes)

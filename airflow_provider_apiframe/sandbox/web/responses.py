@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from airflow_provider_apiframe.sandbox.state.action_plan import UnknownParent, UnusableParent
 from airflow_provider_apiframe.sandbox.state.edit_plan import InvalidInput
 from airflow_provider_apiframe.sandbox.state.idempotency import Conflict
-from airflow_provider_apiframe.sandbox.state.store import InsufficientCredits
+from airflow_provider_apiframe.sandbox.state.ledger import InsufficientCredits
 from airflow_provider_apiframe.sandbox.web.validation import Details, InvalidRequest, zod_details
 
 # ASGI extension of `server.ClosableConnection`

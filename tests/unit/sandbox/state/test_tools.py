@@ -263,11 +263,12 @@ def test_a_jpg_has_white_where_there_is_nothing(api, clock):
     assert min(image.getpixel((0, 0))) > 250
 
 
-def test_a_tool_tells_its_webhook(api, clock, sandbox):
-    body = {"model": "bria-bg-remove", "briaBgRemoveParams": {"image": ELSEWHERE}}
-    hook = {"webhookUrl": "http://203.0.113.7/hook", "webhookEvents": ["completed"]}
-    job_id = api.accepted("background-remove", **body, **hook)
-    assert api.job(job_id)["webhookStatus"] == "pending"
+def test_the_prompt_of_an_edit_can_steer_its_job(api, clock, sandbox):
+    params = {"image": ELSEWHERE, **ZOOM, "prompt": "a hat [fail: no]"}
+    job_id = api.accepted("edit", model="flux-fill-pro", fluxFillParams=params)
+    clock.advance(10)
+    assert api.job(job_id)["error"] == "no"
+    assert sandbox.state.credits == 5000
 
 
 @pytest.mark.parametrize("model", PARAMS)
