@@ -94,7 +94,9 @@ class DecoratedImageOperator(DecoratedOperator, RequestOperator):
             if is_mapped and self._save_to_is_one_file and "save_to" not in decided:
                 raise one_file_error(self.save_to)
             self._decide(decided)
-        return super().execute(context)
+        # Past DecoratedOperator.execute: on Airflow 3.0 that raises after the image was paid, for it
+        # wants a method xcom_push that only Airflow 2 has.
+        return super(DecoratedOperator, self).execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Resume after the trigger fired, with what the function had returned."""
