@@ -94,7 +94,7 @@ class DecoratedImageOperator(DecoratedOperator, RequestOperator):
             if is_mapped and self._save_to_is_one_file and "save_to" not in decided:
                 raise one_file_error(self.save_to)
             self._decide(decided)
-        # Past DecoratedOperator.execute: on Airflow 3.0 that raises after the image was paid, for it
+        # Past DecoratedOperator.execute: on Airflow 3.0 that raises once the image is paid, for it
         # wants a method xcom_push that only Airflow 2 has.
         return super(DecoratedOperator, self).execute(context)
 
