@@ -1,1 +1,1 @@
-"""TaskFlow decorators: ``@task.flux``."""
+"""TaskFlow decorators: ``@task.flux`` and ``@task.image``."""
