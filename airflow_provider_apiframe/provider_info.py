@@ -48,7 +48,7 @@ def provider_info() -> dict[str, Any]:
             "operators.review",
             "operators.variants",
         ),
-        "sensors": modules("sensors.job"),
+        "sensors": modules("sensors.budget", "sensors.job"),
         "triggers": modules("triggers.job"),
         "task-decorators": [
             {"name": "flux", "class-name": f"{_PACKAGE}.decorators.flux.flux_task"},

@@ -94,13 +94,19 @@ class ApiframeClient:
         """Return one page of jobs, newest first; filters as in :func:`.endpoints.list_jobs`."""
         return self._run(endpoints.list_jobs(**filters), retry=retry)
 
-    def get_account(self) -> Account:
-        """Return user, team and credits left. Free."""
-        return self._run(endpoints.get_account())
+    def get_account(self, *, retry: bool = True) -> Account:
+        """Return user, team and credits left. Free.
 
-    def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
-        """Return the vendor's curated catalogue with price ranges."""
-        return self._run(endpoints.list_models(modality))
+        :param retry: as in :meth:`get_job`.
+        """
+        return self._run(endpoints.get_account(), retry=retry)
+
+    def list_models(self, modality: str | None = "image", *, retry: bool = True) -> list[ModelInfo]:
+        """Return the vendor's curated catalogue with price ranges.
+
+        :param retry: as in :meth:`get_job`.
+        """
+        return self._run(endpoints.list_models(modality), retry=retry)
 
     def upload(self, file: ImageFile) -> UploadedFile:
         """Host an image for an hour or two; free. ``ImageFile.read`` makes one of an open file."""

@@ -69,6 +69,14 @@ class ClientOptions(FrozenModel):
         title="Largest image (bytes)",
         description="how many bytes an image may have that is downloaded",
     )
+    max_credits_per_day: float | None = Field(
+        None,
+        gt=0,
+        title="Credits per day",
+        description="how many credits the jobs of the key's user may cost from one midnight UTC to "
+        "the next; a task that may exceed that submits nothing",
+        json_schema_extra={"noun": "a number of credits"},
+    )
     allow_http: bool = Field(
         False,
         title="Allow http://",

@@ -13,13 +13,20 @@ from airflow_provider_apiframe.api.models import Job
 log = logging.getLogger(__name__)
 
 CREDITS_METRIC = "apiframe.credits_spent"
-"""Counter, in credits, tagged with the model."""
+"""Counter, in credits, tagged with the model, the DAG and the task."""
 
 COUNTED_KEY = "apiframe_counted_job"
 """Under this key Airflow's task state store holds the id of the job that was counted last."""
 
 
-def report_credits(job: Job, max_credits: float | None = None, *, store: Any = None) -> None:
+def report_credits(
+    job: Job,
+    max_credits: float | None = None,
+    *,
+    dag_id: str,
+    task_id: str,
+    store: Any = None,
+) -> None:
     """Count what a delivered image cost, and warn if that is more than it was allowed to.
 
     It is paid and delivered, so nothing fails here.
@@ -31,6 +38,8 @@ def report_credits(job: Job, max_credits: float | None = None, *, store: Any = N
     that nobody sees is worse. Hence without a store, or with one that a clear emptied, each try
     that comes this far counts.
 
+    :param dag_id: of the task that delivers it, as *task_id* is. Mapped tasks share one, so there
+        are no more tags than a user writes tasks.
     :param store: Airflow's task state store, None where there is none (before Airflow 3.3).
     """
     cost = job.credit_cost
@@ -42,14 +51,15 @@ def report_credits(job: Job, max_credits: float | None = None, *, store: Any = N
         return
     if max_credits is not None and cost > max_credits:
         log.warning("Job %s cost %g credits, more than max_credits=%g", job.id, cost, max_credits)
-    if not _was_counted(job, store) and _count(job, cost):
+    tags = {"model": job.model or "unknown", "dag_id": dag_id, "task_id": task_id}
+    if not _was_counted(job, store) and _count(job, cost, tags):
         _record_counted(job, store)
 
 
-def _count(job: Job, cost: float) -> bool:
+def _count(job: Job, cost: float, tags: dict[str, str]) -> bool:
     """Return whether Airflow's metrics took it."""
     try:
-        Stats.incr(CREDITS_METRIC, round(cost), tags={"model": job.model or "unknown"})
+        Stats.incr(CREDITS_METRIC, round(cost), tags=tags)
     except Exception as error:  # whatever it is: the image is paid and delivered
         log.warning("The %g credits of job %s could not be counted: %s", cost, job.id, error)
         return False

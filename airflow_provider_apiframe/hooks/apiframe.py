@@ -58,7 +58,8 @@ class ApiframeHook(ImageTools, BaseHook):
     https://api.apiframe.ai); extras ``timeout`` (seconds per request, 60), ``max_retries`` (4),
     ``verify`` (true, or the path of a CA bundle), ``requests_per_minute`` (that triggerers may make
     to wait for jobs, 120: all together, if ``[apiframe] triggerers`` says how many there are; else
-    each) and ``allow_http`` (false). Nothing is read or opened before the first use.
+    each), ``max_credits_per_day`` (no limit; see :mod:`.submission.day_budget`) and ``allow_http``
+    (false). Nothing is read or opened before the first use.
 
     All methods raise an ``ApiframeError`` from :mod:`airflow_provider_apiframe.api.errors` when
     they fail; its ``transient`` says whether trying again later can help.
@@ -191,6 +192,7 @@ class ApiframeHook(ImageTools, BaseHook):
         status: str | None = None,
         model: str | None = None,
         scope: str | None = None,
+        retry: bool = True,
     ) -> JobPage:
         """Return one page of jobs, newest first.
 
@@ -199,9 +201,10 @@ class ApiframeHook(ImageTools, BaseHook):
         :param status: only jobs in this state: QUEUED, PROCESSING, COMPLETED, FAILED or CANCELLED.
         :param model: only jobs of this model.
         :param scope: "user" (the API's default) or "team", which only a team's admins may ask for.
+        :param retry: as in :meth:`get_job`.
         """
         return self.client.list_jobs(
-            limit=limit, cursor=cursor, status=status, model=model, scope=scope
+            limit=limit, cursor=cursor, status=status, model=model, scope=scope, retry=retry
         )
 
     def wait_for_job(self, job_id: str, timeout: float = 600.0, poll_interval: float = 2.0) -> Job:
@@ -220,16 +223,20 @@ class ApiframeHook(ImageTools, BaseHook):
         )
         return wait_for_job(self.client, wait).raise_for_status()
 
-    def get_account(self) -> Account:
-        """Return user, team and credits left. Free."""
-        return self.client.get_account()
+    def get_account(self, *, retry: bool = True) -> Account:
+        """Return user, team and credits left. Free.
 
-    def list_models(self, modality: str | None = "image") -> list[ModelInfo]:
+        :param retry: as in :meth:`get_job`.
+        """
+        return self.client.get_account(retry=retry)
+
+    def list_models(self, modality: str | None = "image", *, retry: bool = True) -> list[ModelInfo]:
         """Return the vendor's curated catalogue, with price ranges.
 
         :param modality: "image", "video" or "music"; None for all.
+        :param retry: as in :meth:`get_job`.
         """
-        return self.client.list_models(modality)
+        return self.client.list_models(modality, retry=retry)
 
     def upload_file(
         self,

@@ -81,8 +81,9 @@ def conn_fields() -> dict[str, Any]:
     fields = {}
     for name, field in fields_of(ClientOptions).items():
         schema = {"type": [_kind(field), "null"], "default": None}
-        if "minimum" in field:
-            schema["minimum"] = field["minimum"]
+        for bound in ("minimum", "exclusiveMinimum"):
+            if bound in _range(field):
+                schema[bound] = _range(field)[bound]
         fields[name] = {
             "label": field["title"],
             "description": _description(field),
@@ -117,12 +118,20 @@ def connection_form_widgets() -> dict[str, Any]:
 
 def _kind(field: dict[str, Any]) -> str:
     # What may be true, false or text is text in a form.
-    return str(field.get("type", "string"))
+    return str(_range(field).get("type", "string"))
+
+
+def _range(field: dict[str, Any]) -> dict[str, Any]:
+    """Return what a field allows besides being left empty."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind["type"] != "null"]
+    return kinds[0] if len(kinds) == 1 else field
 
 
 def _description(field: dict[str, Any]) -> str:
     text = field["description"]
     default = json.dumps(field["default"]).removesuffix(".0")
+    if field["default"] is None:
+        default = "no limit"
     return f"{text[0].upper()}{text[1:]}: {value_range(field)}. Default: {default}."
 
 

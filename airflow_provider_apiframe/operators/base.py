@@ -268,5 +268,11 @@ class ApiframeOperator(BaseOperator):
             seed, inputs = request.seed, request.reference_images
         report_saved_images(self, context, self.hook, result, seed=seed, inputs=inputs)
         result = push_multiple_outputs(result, self, context)
-        report_credits(job, self.max_credits, store=context.get("task_state_store"))
+        report_credits(
+            job,
+            self.max_credits,
+            dag_id=context["ti"].dag_id,
+            task_id=context["ti"].task_id,
+            store=context.get("task_state_store"),
+        )
         return result

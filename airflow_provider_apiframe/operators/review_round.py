@@ -110,7 +110,7 @@ class PlanRoundOperator(BaseOperator):
                 flux_params=self.flux_params,
             )
             spent = previous["spent"] if previous else 0.0
-            price = self._check_budget(request.model, spent)
+            price = self._check_budget(request, spent)
         number = previous["round"] + 1 if previous else 1
         seeds = self._seeds(context, request.seed, number)
         params = request.params.as_dict()
@@ -126,12 +126,12 @@ class PlanRoundOperator(BaseOperator):
         previous = cast(Any, context)["loop"].previous if self.in_loop else self.previous
         return cast("Decision | None", previous)
 
-    def _check_budget(self, model: str, spent: float) -> float | None:
+    def _check_budget(self, request: GenerateRequest, spent: float) -> float | None:
         if self.max_credits is None:
             return None
         return check_budget_of_round(
             ApiframeHook(self.conn_id),
-            model,
+            request,
             self.max_credits,
             images=self.candidates,
             spent=spent,

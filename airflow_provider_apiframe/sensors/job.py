@@ -211,7 +211,12 @@ class ApiframeJobSensor(BaseSensorOperator):
         ImageLink().show(self, context, image_url(result, context["ti"]))
         report_saved_images(self, context, self.hook, result)
         result = push_multiple_outputs(result, self, context)
-        report_credits(job, store=context.get("task_state_store"))
+        report_credits(
+            job,
+            dag_id=context["ti"].dag_id,
+            task_id=context["ti"].task_id,
+            store=context.get("task_state_store"),
+        )
         return result
 
     def _storage(self, context: Context) -> ImageStorage | None:

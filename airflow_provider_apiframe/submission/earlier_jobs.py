@@ -1,4 +1,4 @@
-"""What the list of jobs says about the tries before this one."""
+"""What the API says of the jobs of the tries before this one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.submission.references import HASH_PREFIX, References
 
 if TYPE_CHECKING:
+    from airflow_provider_apiframe.api.params.request import ImageRequest
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,19 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 MAX_JOBS = 100
 """One page of the list. Which request made a job the list does not show: each is read by its id."""
+
+
+def current_job(hook: ApiframeHook, job_id: str) -> Job:
+    """Return the job as it is now.
+
+    It was accepted, so nothing but its own end is final: where the API cannot say how it is,
+    whoever waits for it rides that out.
+    """
+    try:
+        return hook.get_job(job_id)
+    except ApiframeError as error:
+        log.warning("Job %s could not be read; waiting for it all the same: %s", job_id, error)
+        return Job(id=job_id, status="UNKNOWN")
 
 
 def newest_job(hook: ApiframeHook) -> datetime | None:
@@ -50,14 +64,27 @@ def is_listed(hook: ApiframeHook, job_id: str) -> bool:
         return False
 
 
-def may_have_submitted(hook: ApiframeHook, model: str, run_started: datetime | None) -> bool:
-    """Return whether there is a job that an earlier try of the run may have made."""
+def may_have_submitted(
+    hook: ApiframeHook, request: ImageRequest, run_started: datetime | None
+) -> bool:
+    """Return whether there is a job that an earlier try of the run may have made.
+
+    A job of another model or with another prompt is none.
+    """
     if run_started is None:
         return True
     try:
-        return bool(_jobs_since(hook, model, run_started)[0])
+        jobs, is_whole = _jobs_since(hook, request.model, run_started)
+        return any(_may_be_of(hook, job, request) for job in jobs) or not is_whole
     except ApiframeError:
         return True  # nobody can say that there is none
+
+
+def _may_be_of(hook: ApiframeHook, job: Job, request: ImageRequest) -> bool:
+    if request.prompt is None:
+        return True
+    made_from = hook.get_job(job.id).prompt  # the list leaves it out
+    return made_from is None or made_from.strip() == request.prompt.strip()
 
 
 def find_submitted(

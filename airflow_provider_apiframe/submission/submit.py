@@ -21,11 +21,10 @@ from airflow_provider_apiframe.api.errors import (
 from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import ImageRequest
-from airflow_provider_apiframe.submission.budget import check_budget
 from airflow_provider_apiframe.submission.earlier_jobs import (
+    current_job,
     find_submitted,
     is_listed,
-    may_have_submitted,
     newest_job,
 )
 from airflow_provider_apiframe.submission.idempotency import (
@@ -35,6 +34,7 @@ from airflow_provider_apiframe.submission.idempotency import (
     fingerprint,
     hashes_by_path,
 )
+from airflow_provider_apiframe.submission.limits import Admission, check_limits
 from airflow_provider_apiframe.submission.records import Records
 from airflow_provider_apiframe.submission.references import References
 
@@ -108,26 +108,44 @@ class Submission:
         record = self.records.read() if self.scope.earlier_tries else None
         references = References.read(request, self.storage_conn_id, record)
         scope, generation = self._scope_after(record, references), 0
-        if record and self._is_for(record, scope, references):
+        is_recorded = record is not None and self._is_for(record, scope, references)
+        if record and is_recorded:
             generation = record.generation
             if record.job_id is None:
                 references = references.using(record.uploads)
             else:
-                job = self._current(record.job_id)
+                job = current_job(self.hook, record.job_id)
                 if not self._should_resubmit(job):
                     return _reconnected(job)
                 generation += 1
-        if self.max_credits is not None:
-            self._check_budget(request, self.max_credits)
-        newest = newest_job(self.hook) if self.scope.earlier_tries else None
+        admission = check_limits(
+            self.hook,
+            request,
+            self.max_credits,
+            scope=scope,
+            run_started=self.run_started,
+            is_recorded=None if self.records.store is None else is_recorded,
+        )
+        with admission.reservation:
+            if admission.reservation.limited and not is_recorded:
+                self._record(references, scope, generation, job_id=None)
+            return self._submit_or_reconnect(references, scope, generation, admission)
+
+    def _submit_or_reconnect(
+        self, references: References, scope: IdempotencyScope, generation: int, admission: Admission
+    ) -> Submitted:
+        """Go through the generations, from *generation* on, to the one that counts."""
+        newest = newest_job(self.hook) if scope.earlier_tries else None
         while True:
-            job = self._submit_generation(references, scope, generation)
             may_be_earlier = generation < scope.earlier_tries
+            if not may_be_earlier:
+                admission.check_new()
+            job = self._submit_generation(references, scope, generation)
             # A job that is finished when it is accepted was there before: an earlier try's, or that
             # of a run with the same id, which was deleted and made again.
             was_terminal = job.is_terminal
             if was_terminal or may_be_earlier:
-                job = self._current(job.id)
+                job = current_job(self.hook, job.id)
             if not may_be_earlier or self._was_made_now(job, newest):
                 break
             if not self._should_resubmit(job):
@@ -136,7 +154,9 @@ class Submission:
             references = references.using({})  # the job may have failed because they expired
         if was_terminal or (newest and job.created and job.created <= newest):
             return _reconnected(job)
-        log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, request.model)
+        admission.reservation.accepted(job.id)
+        model = references.request.model
+        log.info("Apiframe accepted job %s (%s) for model %s", job.id, job.status, model)
         return Submitted(job, reused=False)
 
     def _submit_generation(
@@ -197,18 +217,6 @@ class Submission:
         self._record(references, scope, generation=0, job_id=None)
         return scope
 
-    def _current(self, job_id: str) -> Job:
-        """Return the job as it is now.
-
-        It was accepted, so nothing but its own end is final: where the API cannot say how it is,
-        whoever waits for it rides that out.
-        """
-        try:
-            return self.hook.get_job(job_id)
-        except ApiframeError as error:
-            log.warning("Job %s could not be read; waiting for it all the same: %s", job_id, error)
-            return Job(id=job_id, status="UNKNOWN")
-
     def _was_made_now(self, job: Job, newest: datetime | None) -> bool:
         """Return whether it is proven that this try made a failed job, so the next one goes on.
 
@@ -217,17 +225,6 @@ class Submission:
         is_newer = newest is not None and job.created is not None and job.created > newest
         # A list that leaves jobs out proves nothing.
         return job.is_failed and is_newer and is_listed(self.hook, job.id)
-
-    def _check_budget(self, request: ImageRequest, max_credits: float) -> None:
-        first_try = self.scope.earlier_tries == 0
-        try:
-            check_budget(self.hook, request.model, max_credits, first_try=first_try)
-        except BudgetExceededError as error:
-            if first_try or not may_have_submitted(self.hook, request.model, self.run_started):
-                raise
-            log.warning(
-                "An earlier try may have paid for the image already, so this one goes on: %s", error
-            )
 
     def _should_resubmit(self, job: Job) -> bool:
         """Return whether a new job takes the place of a failed one, which may succeed now."""

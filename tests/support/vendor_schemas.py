@@ -94,7 +94,7 @@ def attempts(schema: dict[str, Any]) -> Iterator[Any]:
         yield from each["enum"]
     for limit in ("minimum", "maximum"):
         if limit in schema:
-            yield from (schema[limit] + step for step in (-1, -0.01, 0, 0.01, 1))
+            yield from (schema[limit] + step for step in (-1, -1e-6, 0, 1e-6, 1))
     for limit in ("minLength", "maxLength"):
         if limit in schema:
             yield from ("a" * max(0, schema[limit] + step) for step in (-1, 0, 1))

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from airflow_provider_apiframe.sandbox.state.image_size import Size
-from airflow_provider_apiframe.sandbox.state.links import cdn_url
+from airflow_provider_apiframe.sandbox.state.links import cdn_url, file_name
 from airflow_provider_apiframe.sandbox.state.uploads import FOLDER, Upload, Uploads
 
 if TYPE_CHECKING:
@@ -40,22 +39,21 @@ class InputImages:
     """What is known of the input images of one request.
 
     :param uploads: the uploaded files.
-    :param job_image: finds an image that this sandbox made by its file name.
+    :param linked_image: finds an image that this sandbox made by a link to it.
     :param base_url: where the submitter reached the sandbox, without a slash at the end.
     """
 
     def __init__(
-        self, uploads: Uploads, job_image: Callable[[str], JobImage | None], base_url: str
+        self, uploads: Uploads, linked_image: Callable[[str], JobImage | None], base_url: str
     ) -> None:
         self._uploads = uploads
-        self._job_image = job_image
+        self._linked_image = linked_image
         cdn = cdn_url(base_url)
         self._own = (f"{cdn}/{FOLDER}/", f"{cdn}/images/")
 
     def find(self, url: str) -> Input | None:
         """Return the upload or the image of this sandbox at a URL, None for all others."""
-        name = urlsplit(url).path.rpartition("/")[2]
-        return self._uploads.find(name) or self._job_image(name)
+        return self._uploads.find(file_name(url)) or self._linked_image(url)
 
     def can_fetch(self, url: str) -> bool:
         """Return whether an image can be fetched; one from elsewhere always can."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import RLock
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from airflow_provider_apiframe.sandbox.faults import Faults
@@ -27,6 +28,7 @@ from airflow_provider_apiframe.sandbox.state.input_images import InputImages, Jo
 from airflow_provider_apiframe.sandbox.state.job_list import JobList
 from airflow_provider_apiframe.sandbox.state.jobs import STATUSES, Job, Position, Status
 from airflow_provider_apiframe.sandbox.state.ledger import Ledger
+from airflow_provider_apiframe.sandbox.state.links import file_name, is_good
 from airflow_provider_apiframe.sandbox.state.pagination import Page
 from airflow_provider_apiframe.sandbox.state.plans import plan_of
 from airflow_provider_apiframe.sandbox.state.prompt_directives import PromptDirectives
@@ -124,8 +126,7 @@ class Store:
                     self.replays += 1
                     return Accepted(earlier, replay=True)
 
-            # After the look for an earlier job: a repeat gets that one, whatever has become of its
-            # input images.
+            # A repeat gets the earlier job whatever has become of its input images, so plan now.
             plan = self._plan(key, body, base_url)
             self._ledger.check(plan.cost)
             job = self._new_job(key, body, plan, now, base_url)
@@ -140,7 +141,7 @@ class Store:
         if "action" in body:
             parent = self.job(body["parentJobId"], key.user_id)
             return plan_action(body, parent, is_ready=bool(parent and self._has_images(parent)))
-        return plan_of(body, InputImages(self.uploads, self.job_image, base_url))
+        return plan_of(body, InputImages(self.uploads, self.linked_image, base_url))
 
     def _new_job(
         self, key: Key, body: dict[str, Any], plan: ImagePlan, now: float, base_url: str
@@ -189,6 +190,14 @@ class Store:
             return None
         number = job.number_of(name)
         return None if number is None else JobImage(job, number)
+
+    def linked_image(self, url: str) -> JobImage | None:
+        """Return the image that a URL links to; None if it is none of ours, or can't be fetched."""
+        name, query = file_name(url), dict(parse_qsl(urlsplit(url).query))
+        must_be_good = self.faults.settings.link_lifetime is not None
+        if must_be_good and not is_good(name, query, self.clock()):
+            return None
+        return self.job_image(name)
 
     def _has_images(self, job: Job) -> bool:
         now = self.clock()

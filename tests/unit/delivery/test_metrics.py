@@ -201,14 +201,14 @@ def test_a_job_is_not_taken_for_another_one_that_was_counted(counted):
     store = Store()
     for job_id in ("one", "other"):
         job = SimpleNamespace(id=job_id, credit_cost=3, model="flux-2-flex")
-        metrics.report_credits(job, store=store)
+        metrics.report_credits(job, dag_id="d", task_id="poster", store=store)
     assert counted == [3, 3]
 
 
 @pytest.mark.parametrize("cost", [-1, -0.4, math.nan, math.inf, -math.inf])
 def test_a_cost_that_no_image_has_is_not_counted(counted, cost):
     job = SimpleNamespace(id="one", credit_cost=cost, model="flux-2-flex")
-    metrics.report_credits(job, store=Store())
+    metrics.report_credits(job, dag_id="d", task_id="poster", store=Store())
     assert counted == []
 
 

@@ -36,10 +36,16 @@ def done(api, clock, parent, **body):
     return api.job(answer.json()["jobId"])
 
 
+@pytest.fixture(autouse=True)
+def plain_images(sandbox):
+    """Posters take a while to draw, and what is asked here shows in plain images as well."""
+    sandbox.configure(plain_images=True)
+
+
 @pytest.fixture
 def parents(api, clock):
-    """A parent with four images, and one with an upsampled image."""
-    grid = grid_job(api, clock)
+    """A parent with four images of 2048 x 128 pixels, and one with an upsampled image."""
+    grid = grid_job(api, clock, midjourneyParams={"aspect_ratio": "16:1"})
     return {"grid": grid, "one": done(api, clock, grid, action="upsample", index=1)["id"]}
 
 
@@ -53,8 +59,8 @@ def test_an_upsample_makes_one_image_of_the_chosen_one(api, clock, parents):
     [url] = job["result"]["images"]
     chosen = opened(api, api.job(parents["grid"])["result"]["images"][2])
     upsampled = opened(api, url)
-    assert upsampled.size == (2048, 2048)
-    assert upsampled.tobytes() == chosen.resize((2048, 2048)).tobytes()
+    assert (chosen.size, upsampled.size) == ((2048, 128), (4096, 256))
+    assert upsampled.tobytes() == chosen.resize((4096, 256)).tobytes()
 
 
 @pytest.mark.parametrize("body", [ON_A_GRID[1], *ON_ONE_IMAGE], ids=lambda body: body["action"])
@@ -77,9 +83,12 @@ def test_an_action_costs_its_price_and_is_of_the_model_midjourney(api, clock, pa
 @pytest.mark.parametrize(
     ("body", "box", "size"),
     [
-        ({"action": "outpaint", "zoomRatio": 2}, (512, 512, 1536, 1536), (2048, 2048)),
-        ({"action": "pan", "direction": "left"}, (1024, 0, 3072, 2048), (3072, 2048)),
-        ({"action": "pan", "direction": "down"}, (0, 0, 2048, 2048), (2048, 3072)),
+        ({"action": "outpaint", "zoomRatio": 2}, (1024, 64, 3072, 192), (4096, 256)),
+        ({"action": "pan", "direction": "up"}, (0, 128, 4096, 384), (4096, 384)),
+        ({"action": "pan", "direction": "down"}, (0, 0, 4096, 256), (4096, 384)),
+        # Half as wide again would be 6144 pixels, so all of it is smaller.
+        ({"action": "pan", "direction": "left"}, (1365, 0, 4096, 171), (4096, 171)),
+        ({"action": "pan", "direction": "right"}, (0, 0, 2731, 171), (4096, 171)),
     ],
 )
 def test_a_wider_view_has_the_parents_image_in_it(body, box, size, api, clock, parents):

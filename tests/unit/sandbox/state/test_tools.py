@@ -113,7 +113,7 @@ def test_topaz_costs_by_output_and_all_others_have_one_price(api, clock):
 
 
 def test_no_upscale_costs_more_than_the_catalog_says(serve, sandbox):
-    inputs = InputImages(sandbox.state.uploads, sandbox.state.job_image, sandbox.url)
+    inputs = InputImages(sandbox.state.uploads, sandbox.state.linked_image, sandbox.url)
     for factor in (1, 2, 4, 6):
         params = {"image": ELSEWHERE, "upscale_factor": factor}
         body = {"model": "topaz-image-upscale", "topazUpscaleParams": params}
