@@ -70,6 +70,8 @@ class ApiframeJobTrigger(BaseTrigger):
     :param not_before: seconds since the epoch; the event is held back until then, see
         MIN_DEFERRAL_SECONDS.
     :param keeps_progress: whether it may push an XCom that says how far the job is.
+    :param arguments: what the task decided when it ran and is told again when it resumes: a mapping
+        of JSON values, passed on to the event as it is.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class ApiframeJobTrigger(BaseTrigger):
         prompt: str | None = None,
         not_before: float = 0.0,
         keeps_progress: bool = False,
+        arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
@@ -92,6 +95,7 @@ class ApiframeJobTrigger(BaseTrigger):
         self.prompt = prompt
         self.not_before = not_before
         self.keeps_progress = keeps_progress
+        self.arguments = arguments
 
     @classmethod
     def of(
@@ -102,6 +106,7 @@ class ApiframeJobTrigger(BaseTrigger):
         reused: bool = False,
         prompt: str | None = None,
         keeps_progress: bool = False,
+        arguments: dict[str, Any] | None = None,
     ) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer, for a task that defers now."""
         not_before = time.time() + MIN_DEFERRAL_SECONDS
@@ -114,6 +119,7 @@ class ApiframeJobTrigger(BaseTrigger):
             prompt,
             not_before,
             keeps_progress,
+            arguments,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -132,6 +138,8 @@ class ApiframeJobTrigger(BaseTrigger):
             arguments["not_before"] = self.not_before
         if self.keeps_progress:
             arguments["keeps_progress"] = True
+        if self.arguments:
+            arguments["arguments"] = self.arguments
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -155,7 +163,8 @@ class ApiframeJobTrigger(BaseTrigger):
             hint = still_running_hint(self.job_id)
             message = f"Waiting on the triggerer broke: {reason}. {hint}"
             return {"status": "error", "job_id": self.job_id, "message": message}
-        return {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
+        finished = {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
+        return finished | ({"arguments": self.arguments} if self.arguments else {})
 
     async def _terminal_job(self) -> Job:
         # DAG files import this module, and the watcher's takes longer to load than an event loop
@@ -254,3 +263,8 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
 def was_reused(event: Mapping[str, Any] | None) -> bool:
     """Return whether an earlier try of the task submitted the job in an event of the trigger."""
     return bool((event or {}).get("reused"))
+
+
+def arguments_of(event: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the ``arguments`` that the trigger of an event was made with, {} without any."""
+    return dict((event or {}).get("arguments") or {})
