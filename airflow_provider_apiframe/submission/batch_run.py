@@ -116,7 +116,18 @@ class BatchRun:
             return error
         self.is_unsure = False  # one wave is all that a try can have left unknown
         with admission.reservation:
-            wave = self.submission.submit(coming, self.batch.requests)
+            try:
+                uploads = self.submission.upload(self.batch.requests, coming)
+            except ApiframeError as error:
+                return error
+            if uploads.urls:
+                coming = [
+                    self.submission.with_uploads(line, self.batch.requests[line.key], uploads)
+                    for line in coming
+                ]
+                self.batch = self.batch.with_lines(coming)
+                self._write_if_possible()  # so that a retry sends the same
+            wave = self.submission.submit(coming, self.batch.requests, uploads)
             self.batch = self.batch.with_lines(wave.lines)
             admission.accepted(wave.lines)
         accepted = sum(line.job_id is not None for line in wave.lines)
