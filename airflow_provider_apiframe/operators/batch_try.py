@@ -33,7 +33,7 @@ from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.batch import BatchSubmission
 from airflow_provider_apiframe.submission.batch_files import BatchFiles
 from airflow_provider_apiframe.submission.batch_limits import BatchLimits
-from airflow_provider_apiframe.submission.batch_plan import Batch
+from airflow_provider_apiframe.submission.batch_plan import Batch, Step
 from airflow_provider_apiframe.submission.batch_requests import (
     BatchRequest,
     identity,
@@ -141,7 +141,9 @@ class BatchTry:
         if carried is None:
             batch = batch.afresh()
             newest_before = newest_job(hook)
-            reused = sum(line.job_id is not None and bool(line.images) for line in known.values())
+            # What is waited for, or submitted again, is counted when it is seen.
+            reused = sum(bool(line.job_id and line.images) for line in batch.lines.values())
+            reused += len(batch.at(Step.SAVE))
         else:
             with suppress(ValueError):
                 newest_before = datetime.fromisoformat(str(carried.get("newest_before")))

@@ -100,6 +100,19 @@ def _(stage: BatchStage) -> None:
     stage.kill_at("recording")
 
 
+@batch(
+    "worker killed in the second of 3 waves",
+    "sync",
+    expected=tries(2),
+    kind="batch_in_waves",
+    images=45,
+)
+def _(stage: BatchStage) -> None:
+    stage.arm("submitting", 15 + stage.rng.randint(1, 15))
+    stage.start()
+    stage.kill_at("submitting")
+
+
 @batch("worker killed after the last save", "deferrable", expected=tries(2))
 def _(stage: BatchStage) -> None:
     stage.start()
@@ -143,26 +156,26 @@ def _(stage: BatchStage) -> None:
 
 @batch("storm of 429, worker killed in it", "deferrable", expected=tries(2), images=60)
 def _(stage: BatchStage) -> None:
-    state, limit = stage.sandbox.state, 15
+    state, seen, limit = stage.sandbox.state, stage.ledger.seen, 15
 
-    def refused(more: int) -> None:
-        """Wait until more requests than now have been refused, or all jobs are there."""
-        before = _requests(stage) - _admitted(stage)
+    def storm(requests: int) -> None:
+        """Wait until so many more requests have been refused, or all jobs are there."""
+        most = seen["refused by the rate limit"] + requests
         wait_until(
             lambda: (
-                _requests(stage) - _admitted(stage) >= before + more
+                seen["refused by the rate limit"] >= most
                 or state.jobs_created == stage.images_asked
             ),
-            f"{stage.name}: {more} more requests meet the rate limit",
+            f"{stage.name}: {requests} more requests meet the rate limit",
         )
 
     stage.sandbox.configure(rate_limit=limit, retry_after=1)
     stage.start()
-    refused(10)
+    storm(10)
     assert state.jobs_created < stage.images_asked
     stage.kill(stage.task(fresh=True)["pid"])
     while state.jobs_created < stage.images_asked:
-        refused(3)
+        storm(3)
         limit += 20
         stage.sandbox.configure(rate_limit=limit)
     stage.sandbox.configure(rate_limit=0)
@@ -200,11 +213,3 @@ def _(stage: BatchStage) -> None:
         stage.airflow.kill_triggerer(job)
     stage.airflow.start_triggerer()
     stage.finish_job()
-
-
-def _requests(stage: BatchStage) -> int:
-    return len(stage.ledger.requests("generate"))
-
-
-def _admitted(stage: BatchStage) -> int:
-    return stage.sandbox.state.jobs_created + stage.sandbox.state.replays

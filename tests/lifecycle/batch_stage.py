@@ -203,7 +203,7 @@ class BatchStage(Stage):
             "the images delivered are not those that were paid for"
         )
         more = self.airflow.tries_ended_by_the_scheduler(self.name)
-        if self.reusable is not None and not more:
+        if self.reusable is not None and row.tries == expected.tries:
             most = min(asked, self.reusable + THREADS * bool(self.kills))
             assert min(asked, self.reusable) <= row.reused_jobs <= most, (
                 f"{row.reused_jobs} jobs were reused, not {self.reusable} to {most}"
