@@ -33,7 +33,7 @@ from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.batch import BatchSubmission
 from airflow_provider_apiframe.submission.batch_files import BatchFiles
 from airflow_provider_apiframe.submission.batch_limits import BatchLimits
-from airflow_provider_apiframe.submission.batch_plan import Batch, Step
+from airflow_provider_apiframe.submission.batch_plan import Batch
 from airflow_provider_apiframe.submission.batch_requests import (
     BatchRequest,
     identity,
@@ -141,9 +141,10 @@ class BatchTry:
         if carried is None:
             batch = batch.afresh()
             newest_before = newest_job(hook)
-            # What is waited for, or submitted again, is counted when it is seen.
-            reused = sum(bool(line.job_id and line.images) for line in batch.lines.values())
-            reused += len(batch.at(Step.SAVE))
+            # Those that go on are counted when they have ended.
+            reused = sum(
+                line.status == "COMPLETED" and bool(line.image_urls) for line in known.values()
+            )
         else:
             with suppress(ValueError):
                 newest_before = datetime.fromisoformat(str(carried.get("newest_before")))
@@ -168,7 +169,7 @@ class BatchTry:
                 reused=reused,
                 unreadable=unreadable,
                 is_unsure=is_new_try and scope.earlier_tries > 0,
-                unheard=bool(carried and carried.get("unheard")),
+                unheard=scope.earlier_tries > 0 or bool(carried and carried.get("unheard")),
                 on_saved=lambda lines: _count(task, context, lines),
             ),
         )
@@ -279,6 +280,8 @@ def _requests(task: ApiframeBatchOperator) -> tuple[dict[str, BatchRequest], Bat
     :raises ApiframeError: one of them cannot be used.
     """
     check_needed_outputs(task, task._needed_outputs)
+    for index, names in task._needed_in_requests:
+        check_needed_outputs(task.requests[index], [names])
     found = read_requests(
         task.requests,
         model=task.model,

@@ -49,7 +49,8 @@ class BatchRun:
     :param reused: how many jobs an earlier try had submitted, as far as is known now.
     :param unreadable: why the requests could not be read. Then what is paid is collected first.
     :param is_unsure: an earlier try may have submitted what the manifest does not know.
-    :param unheard: whether this try sent a request that may have been accepted, for all it knows.
+    :param unheard: whether this try or an earlier one sent a request that may have been accepted,
+        for all it knows.
     :param on_saved: is told of the jobs whose images were saved just now.
     """
 
@@ -114,7 +115,6 @@ class BatchRun:
             admission = self.limits.check(self.batch, coming, may_be_paid=self.is_unsure)
         except ApiframeError as error:
             return error
-        self.is_unsure = False  # one wave is all that a try can have left unknown
         with admission.reservation:
             try:
                 uploads = self.submission.upload(self.batch.requests, coming)
@@ -127,6 +127,7 @@ class BatchRun:
                 ]
                 self.batch = self.batch.with_lines(coming)
                 self._write_if_possible()  # so that a retry sends the same
+            self.is_unsure = False  # one wave is all that a try can have left unknown
             wave = self.submission.submit(coming, self.batch.requests, uploads)
             self.batch = self.batch.with_lines(wave.lines)
             admission.accepted(wave.lines)

@@ -115,7 +115,7 @@ def _killing(owner: Any, name: str, after: int, *, done: bool) -> Callable[[], A
 
 
 def submitting(after: int = 1, *, done: bool = True) -> Callable[[], Any]:
-    """Killed when that many requests were submitted; without *done* just before the last of them."""
+    """Killed when that many requests were submitted; without *done* just before the last one."""
     return _killing(ApiframeClient, "submit", after, done=done)
 
 

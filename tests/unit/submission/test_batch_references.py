@@ -55,7 +55,7 @@ def test_each_content_is_uploaded_once_for_a_wave(connected, photos, tmp_path):
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_paid(connected, photos, tmp_path):
     photos[1].unlink()
     task = BatchTask(tmp_path, requests=of(photos[:2]))
-    with pytest.raises(AirflowFailException, match="b.png cannot be read"):
+    with pytest.raises(AirflowFailException, match=r"b\.png cannot be read"):
         task.run()
     assert connected.state.jobs_created == 0
 
