@@ -278,8 +278,8 @@ class ImageGenerateBatchOperator(ApiframeBatchOperator):
         model_params: ModelParams | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
-        check_that_params_are_the_dags(kwargs)
         super().__init__(
             requests=requests, save_to=save_to, model=model, shared_params=model_params, **kwargs
         )
+        check_that_params_are_the_dags(self)
         self.model_params = as_stored(model_params)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import invalid
@@ -84,20 +85,19 @@ def _check_min_success(min_success: Any) -> None:
         raise invalid("min_success", min_success, allowed)
 
 
-def check_that_params_are_the_dags(arguments: Mapping[str, Any]) -> None:
+def check_that_params_are_the_dags(task: BaseOperator) -> None:
     """Refuse ``params`` that are meant for the model: images without them would be paid, too.
 
     Airflow takes that argument for itself, and mixes it with the DAG's params.
 
-    :param arguments: of an operator's ``__init__``, as Airflow hands them on.
     :raises InvalidParameterError: naming them.
     """
-    dag = arguments.get("dag")
+    dag = task.get_dag()
     of_the_dag = dict(dag.params) if dag else {}
-    given = dict(arguments.get("params") or {})
+    given = dict(task.params or {})
     own = [name for name, value in given.items() if of_the_dag.get(name, _NONE) != value]
     if own:
-        with errors_of_the_dag_file(arguments.get("task_id")):
+        with errors_of_the_dag_file(task.task_id):
             raise InvalidRequestError(
                 f"params={own}: Airflow takes params for those of the DAG run; write the model's "
                 "parameters as model_params={...}"

@@ -102,7 +102,7 @@ class BatchRun:
             coming = self.batch.at(Step.SUBMIT)[: max(0, room)]
             error = self._submit(coming) if coming else None
             if waiting := self.batch.at(Step.WAIT):
-                return list(self._that_fit(waiting))
+                return list(dict.fromkeys(self._that_fit(waiting)))
             if error := error or self.unreadable:
                 with keeping_what_is_paid(self.unheard):
                     raise error
@@ -160,8 +160,10 @@ class BatchRun:
 
     def record(self, jobs: Iterable[Job]) -> None:
         """Keep what a wait showed. A job that is not finished has an error: it is given up now."""
-        by_job = {line.job_id: line for line in self.lines if line.job_id is not None}
-        known = [(by_job[job.id], job) for job in jobs if job.id in by_job]
+        by_job: dict[str | None, list[ManifestLine]] = {}
+        for line in self.lines:
+            by_job.setdefault(line.job_id, []).append(line)
+        known = [(line, job) for job in jobs for line in by_job.get(job.id, ())]
         self.batch = self.batch.with_lines(polled(line, job) for line, job in known)
         if self.newest_before is not None:
             self.reused += sum(

@@ -197,6 +197,21 @@ def test_the_same_request_under_two_ids_is_two_images(connected, tmp_path):
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_an_api_that_gives_one_job_for_two_requests_ends_no_batch(
+    deferrable, connected, tmp_path, monkeypatch
+):
+    task = BatchTask(tmp_path, requests=requests(2), deferrable=deferrable)
+    real = lives.ApiframeClient.submit
+
+    def submit(self: Any, request: Any, key: str, **options: Any) -> Any:
+        return real(self, request.model_copy(update={"prompt": "one"}), "one key", **options)
+
+    monkeypatch.setattr(lives.ApiframeClient, "submit", submit)
+    assert task.run()["succeeded"] == 2
+    assert len(task.images) == connected.state.jobs_created == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
     deferrable, connected, tmp_path
 ):
