@@ -37,7 +37,7 @@ def reach(point: str) -> None:
     with suppress(RuntimeError):  # outside of a task
         name = f"{get_current_context()['run_id']}.{point}"
         with _lock, suppress(FileNotFoundError):
-            passes = int((FOLDER / name).read_text())
+            passes = int((FOLDER / name).read_text() or 1)
             _passes[name] += 1
             if _passes[name] < passes:
                 return
