@@ -192,7 +192,7 @@ class ApiframeBatchOperator(BaseOperator):
                     keeps_progress=bool(self.do_xcom_push),
                     done_before=batch.run.done,
                     total=len(batch.run.lines),
-                    carried=batch.carried,
+                    carried=batch.run.carried,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
             batch.take(batch.wait_for(job_ids))

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
@@ -76,6 +77,16 @@ class BatchRun:
     def manifest_uri(self) -> str:
         """Where the manifest is, without the connection."""
         return split_connection(self.manifest.uri)[1]
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """What a deferral carries over, as JSON values; all else is in the manifest."""
+        newest = self.newest_before
+        return {
+            "reused": self.reused,
+            "newest_before": newest.isoformat() if newest else None,
+            "unheard": self.unheard,
+        }
 
     @property
     def done(self) -> int:

@@ -257,6 +257,18 @@ def test_lowering_retries_by_the_tries_made_and_clearing_makes_new_images(
     assert connected.state.jobs_paid == 6
 
 
+def test_lowering_retries_between_two_clears_makes_new_images_each_time(connected, tmp_path):
+    task = BatchTask(tmp_path, Store(), requests=requests(2), retries=3)
+    task.run()
+    task.clear()
+    task.run()
+    task.arguments["retries"] -= 1
+    task.clear()
+    assert task.max_tries == 4  # as after the clear before
+    task.run()
+    assert connected.state.jobs_paid == 6
+
+
 def test_clearing_with_regenerate_on_clear_false_keeps_the_images(store, connected, tmp_path):
     task = BatchTask(tmp_path, store, requests=requests(3), regenerate_on_clear=False)
     first = task.run()
