@@ -497,7 +497,7 @@ def test_a_storage_that_fails_for_some_images_keeps_the_others_and_a_retry_saves
     assert len([line for line in task.manifest() if line["error"]]) == 3
     requested = connected.state.requests["image"]
     assert requested == COUNT - 3
-    task.run()
+    assert task.run()["reused"] == COUNT
     assert connected.state.requests["image"] == COUNT
     check(task, connected)
 
