@@ -86,6 +86,7 @@ class BatchRun:
             "reused": self.reused,
             "newest_before": newest.isoformat() if newest else None,
             "unheard": self.unheard,
+            "unsure": self.is_unsure,
         }
 
     @property
@@ -110,7 +111,7 @@ class BatchRun:
         """
         while True:
             room = self.wave_size - len(self.batch.at(Step.WAIT))
-            coming = self.batch.at(Step.SUBMIT)[: max(0, room)]
+            coming = self._next_to_submit()[: max(0, room)]
             error = self._submit(coming) if coming else None
             if waiting := self.batch.at(Step.WAIT):
                 return list(dict.fromkeys(self._that_fit(waiting)))
@@ -119,6 +120,13 @@ class BatchRun:
                     raise error
             if not coming:
                 return []
+
+    def _next_to_submit(self) -> list[ManifestLine]:
+        """Return the lines to submit: first those that have had no job.
+
+        So a retry begins with the wave in which the try before it was killed.
+        """
+        return sorted(self.batch.at(Step.SUBMIT), key=lambda line: line.job_id is not None)
 
     def _submit(self, coming: list[ManifestLine]) -> Exception | None:
         """Submit requests; return what ended that, None where all were submitted."""
