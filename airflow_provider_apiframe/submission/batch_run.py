@@ -15,7 +15,12 @@ from typing import Any
 
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.delivery.batch_lines import awaits_saving, is_saved, polled
+from airflow_provider_apiframe.delivery.batch_lines import (
+    awaits_saving,
+    is_saved,
+    is_unfinished,
+    polled,
+)
 from airflow_provider_apiframe.delivery.batch_result import BatchResult, build_batch_result
 from airflow_provider_apiframe.delivery.batch_saving import save_all
 from airflow_provider_apiframe.delivery.manifest import ManifestFile, ManifestLine
@@ -117,9 +122,20 @@ class BatchRun:
                 return list(dict.fromkeys(self._that_fit(waiting)))
             if error := error or self.unreadable:
                 with keeping_what_is_paid(self.unheard):
-                    raise error
+                    raise self._with_what_goes_on(error)
             if not coming:
                 return []
+
+    def _with_what_goes_on(self, error: Exception) -> Exception:
+        """Return an error that leaves to a retry the jobs which this try gave up waiting for."""
+        goes_on = sum(map(is_unfinished, self.lines))
+        if goes_on and isinstance(error, ApiframeError) and not error.transient:
+            error.transient = True  # what is wrong with a request is final all the same
+            error.adding(
+                f"Jobs that go on and are paid for: {goes_on:,}. A retry collects them, and so does "
+                "ApiframeJobSensor by the ids in the manifest."
+            )
+        return error
 
     def _next_to_submit(self) -> list[ManifestLine]:
         """Return the lines to submit: first those that have had no job.

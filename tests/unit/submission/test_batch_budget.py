@@ -125,7 +125,7 @@ def test_jobs_whose_requests_are_gone_count_until_they_have_ended(connected, tmp
     with pytest.raises(ApiframeError):
         task.run()
     task.arguments["requests"] = requests(3, "another {}")
-    with pytest.raises(AirflowFailException, match="after 36 for those before them, more than"):
+    with pytest.raises(ApiframeError, match="after 36 for those before them, more than"):
         task.run()
     assert connected.state.jobs_created == 3
 

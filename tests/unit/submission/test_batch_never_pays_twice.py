@@ -433,6 +433,16 @@ def test_what_was_accepted_before_a_refusal_is_saved_before_the_task_fails(
     assert len(task.images) == 5
 
 
+def test_a_refusal_leaves_jobs_that_go_on_to_a_retry(connected, tmp_path):
+    connected.configure(credits=12 * 2)
+    wanted = [{"prompt": "[stuck]"}, *requests(3)]
+    task = BatchTask(tmp_path, requests=wanted, timeout=1, max_active=2)
+    with pytest.raises(InsufficientCreditsError, match="go on and are paid for: 1") as error:
+        task.run()  # an AirflowFailException would be final
+    assert error.value.transient
+    assert len(task.images) == 1
+
+
 @pytest.mark.parametrize("accepted", [0, 1])
 def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job(
     accepted, connected, tmp_path, monkeypatch, connect
