@@ -132,8 +132,8 @@ class BatchRun:
         if goes_on and isinstance(error, ApiframeError) and not error.transient:
             error.transient = True  # what is wrong with a request is final all the same
             error.adding(
-                f"Jobs that go on and are paid for: {goes_on:,}. A retry collects them, and so does "
-                "ApiframeJobSensor by the ids in the manifest."
+                f"Jobs that go on and are paid for: {goes_on:,}. A retry collects them, and so "
+                "does ApiframeJobSensor by the ids in the manifest."
             )
         return error
 
