@@ -173,8 +173,11 @@ class BatchSubmission:
                     raise _unless_unheard(error, unheard) from None
             except ApiframeError as error:
                 gate.passed()
-                of_other_uploads = isinstance(error, ConflictError) and request.paths
-                if of_other_uploads and next(searches, None) is not None:
+                if (
+                    isinstance(error, ConflictError)
+                    and request.paths
+                    and next(searches, None) is not None
+                ):
                     return self._job_of_other_uploads(line, request, error)
                 attempt += 1
                 if not error.transient:
