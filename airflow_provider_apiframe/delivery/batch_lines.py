@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import accumulate
+
 from airflow_provider_apiframe.api.errors import UnexpectedResponseError
 from airflow_provider_apiframe.api.job_failures import classify_failure
 from airflow_provider_apiframe.api.models import Job
@@ -9,7 +12,15 @@ from airflow_provider_apiframe.api.settings import without_keys
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
 from airflow_provider_apiframe.delivery.result import ImageResult
 
+log = logging.getLogger(__name__)
+
 MAX_ERROR_CHARACTERS = 1000
+MAX_NAME_CHARACTERS = 200
+"""Of a model and of a status, which the API may make as long as a response."""
+
+MAX_LINK_CHARACTERS = 32_000
+"""Of all links of a job: a wave has a thousand jobs, and what comes of them is one event."""
+
 FAILED = ("FAILED", "CANCELLED")
 TERMINAL = ("COMPLETED", *FAILED)
 
@@ -19,11 +30,11 @@ def polled(line: ManifestLine, job: Job) -> ManifestLine:
     error = problem_of(job)
     return line.model_copy(
         update={
-            "status": job.status,
+            "status": job.status[:MAX_NAME_CHARACTERS],
             "error": error_text(error) if error else None,
-            "image_urls": job.image_urls,
+            "image_urls": links_of(job),
             "credit_cost": job.credit_cost,
-            "model": job.model or line.model,
+            "model": (job.model or line.model)[:MAX_NAME_CHARACTERS],
         }
     )
 
@@ -65,14 +76,35 @@ def is_unfinished(line: ManifestLine) -> bool:
     return line.job_id is not None and line.status not in TERMINAL
 
 
+def links_of(job: Job) -> list[str]:
+    """Return the links to a job's images, as many as a line keeps."""
+    lengths = accumulate(map(len, job.image_urls))
+    links = [
+        link
+        for link, length in zip(job.image_urls, lengths, strict=True)
+        if length <= MAX_LINK_CHARACTERS
+    ]
+    if len(links) < len(job.image_urls):
+        log.warning(
+            "Job %s has %d links of more than %d characters; the first %d are kept",
+            job.id,
+            len(job.image_urls),
+            MAX_LINK_CHARACTERS,
+            len(links),
+        )
+    return links
+
+
 def problem_of(job: Job) -> str | None:
-    """Return why a job gave no image, None where nothing is wrong.
+    """Return why a job gave no image, None where it did, whatever it says besides.
 
     The vendor's own text: whether a new job may succeed is read from it.
     """
+    if job.status == "COMPLETED" and job.image_urls:
+        return None
     if job.status == "FAILED" and not job.error:
         return "the API gave no reason"
-    if job.status == "COMPLETED" and not job.image_urls and not job.error:
+    if job.status == "COMPLETED" and not job.error:
         try:
             job.raise_for_status()
         except UnexpectedResponseError as error:

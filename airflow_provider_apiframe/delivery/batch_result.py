@@ -4,19 +4,24 @@ for the task to succeed."""
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection
 from typing import TypedDict
 
 from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.delivery.batch_lines import (
+    MAX_NAME_CHARACTERS,
     failed_for_now,
     is_saved,
     is_unfinished,
 )
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
 
+OTHER_MODELS = "other models"
+_MAX_MODELS = 100  # the API's catalogue has 51, and a request may name any
 _SHOWN_ERRORS = 3
+_REQUEST_ID = re.compile(r" \(request id [^()]*\)")
 
 
 class BatchResult(TypedDict):
@@ -26,7 +31,8 @@ class BatchResult(TypedDict):
     :class:`airflow_provider_apiframe.delivery.manifest.ManifestLine`). Of the ``total`` requests,
     ``succeeded`` have their images saved, ``unfinished`` have a job that goes on, and ``failed`` is
     the rest. ``credit_cost`` is what all jobs cost, in credits, as far as the API says it, and
-    ``credits_by_model`` the same by model id. ``reused`` says how many jobs an earlier try had
+    ``credits_by_model`` the same by model id, of the 100 dearest; the others are together under
+    "other models". ``reused`` says how many jobs an earlier try had
     submitted, so that this one paid nothing for them.
     """
 
@@ -63,7 +69,11 @@ def build_batch_result(
     credits: Counter[str] = Counter()
     for line in lines:
         if line.credit_cost is not None and 0 < line.credit_cost < math.inf:
-            credits[line.model] += line.credit_cost  # type: ignore[assignment]
+            model = line.model[:MAX_NAME_CHARACTERS]
+            credits[model] += line.credit_cost  # type: ignore[assignment]
+    by_model: dict[str, float | int] = dict(sorted(credits.most_common(_MAX_MODELS)))
+    if len(credits) > _MAX_MODELS:
+        by_model[OTHER_MODELS] = sum(credits.values()) - sum(by_model.values())
     succeeded = sum(map(is_saved, lines))
     unfinished = sum(map(is_unfinished, lines))
     return BatchResult(
@@ -73,7 +83,7 @@ def build_batch_result(
         failed=len(lines) - succeeded - unfinished,
         unfinished=unfinished,
         credit_cost=sum(credits.values()),
-        credits_by_model=dict(sorted(credits.items())),
+        credits_by_model=by_model,
         reused=reused,
     )
 
@@ -97,7 +107,9 @@ def check_success(lines: Collection[ManifestLine], result: BatchResult, min_succ
     if result["succeeded"] >= needed:
         return
     share = "" if isinstance(min_success, int) else f" ({needed:,})"
-    errors = dict.fromkeys(line.error for line in lines if line.error and not is_saved(line))
+    errors = dict.fromkeys(
+        _REQUEST_ID.sub("", line.error) for line in lines if line.error and not is_saved(line)
+    )
     shown = "; ".join(list(errors)[:_SHOWN_ERRORS]) or "none"
     may_pass = any(failed_for_now(line) or is_unfinished(line) for line in lines)
     advice = (

@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -230,11 +231,27 @@ def _put_and_rename(file_system: Any, local: Path, path: str, *, is_local: bool)
 
 def _remove_strays(file_system: Any, folder: str, name: str) -> None:
     """Remove what a process left that was killed while it wrote this file."""
-    for stray in file_system.ls(folder, detail=False):
-        before, _, own = str(stray).rpartition("/")
-        if own.startswith(f".{name}.") and own.endswith(".part"):
-            with suppress(FileNotFoundError):
-                file_system.rm_file(f"{before}/{own}")
+    for stray in _strays(os.getpid(), file_system, folder).get(name, ()):
+        with suppress(FileNotFoundError):
+            file_system.rm_file(stray)
+
+
+@lru_cache(maxsize=64)
+def _strays(process: int, file_system: Any, folder: str) -> dict[str, list[str]]:
+    """Return the temporary files in a folder, by the name of the file that each was to become.
+
+    A process lists a folder once: it may hold the 10,000 images of a batch, and be far away. What
+    is left by others that are killed later is removed by the next process.
+
+    :param process: its id; a fork has not listed anything.
+    """
+    found: dict[str, list[str]] = {}
+    for path in file_system.ls(folder, detail=False):
+        before, _, own = str(path).rpartition("/")
+        if own.startswith(".") and own.endswith(".part"):
+            name = own[1:].removesuffix(".part").rpartition(".")[0]
+            found.setdefault(name, []).append(f"{before}/{own}")
+    return found
 
 
 def in_time(transfer: Callable[[], T], max_seconds: float | None = None) -> T:

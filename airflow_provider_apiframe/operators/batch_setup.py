@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.manifest import (
     ManifestFile,
@@ -108,7 +108,7 @@ def prepare(
         newest_before=newest_before,
         reused=reused,
         unreadable=unreadable,
-        is_unsure=carried is None and scope.earlier_tries > 0,
+        is_unsure=bool(scope.earlier_tries > 0 if carried is None else carried.get("unsure")),
         unheard=scope.earlier_tries > 0 or bool(carried and carried.get("unheard")),
         on_saved=partial(_count, task, context),
     )
@@ -169,7 +169,16 @@ def _requests(task: ApiframeBatchOperator) -> tuple[dict[str, BatchRequest], Bat
         storage_conn_id=task.save_conn_id,
     )
     files = BatchFiles.read((wanted.request for wanted in found), task.save_conn_id)
-    return {identity(files.hashed(wanted.request), wanted.id): wanted for wanted in found}, files
+    requests: dict[str, BatchRequest] = {}
+    for wanted in found:
+        first = requests.setdefault(identity(files.hashed(wanted.request), wanted.id), wanted)
+        if first is not wanted:
+            raise InvalidRequestError(
+                f"requests: {wanted.place} is the same request as {first.place}: the names of "
+                "their input images differ, and the content is the same. Nothing was submitted "
+                "for them; give one another seed, or both an id, if they are meant"
+            )
+    return requests, files
 
 
 def _count(task: ApiframeBatchOperator, context: Context, lines: Sequence[ManifestLine]) -> None:

@@ -170,16 +170,18 @@ class BatchSubmission:
                 accepted = self.hook.client.submit(sent, key, retry=False)
             except RateLimitedError as error:
                 if not gate.limit(error):
-                    raise
-            except ConflictError as error:
-                if not request.paths or next(searches, None) is None:
-                    raise
-                return self._job_of_other_uploads(line, request, error)
+                    raise _unless_unheard(error, unheard) from None
             except ApiframeError as error:
                 gate.passed()
+                if (
+                    isinstance(error, ConflictError)
+                    and request.paths
+                    and next(searches, None) is not None
+                ):
+                    return self._job_of_other_uploads(line, request, error)
                 attempt += 1
                 if not error.transient:
-                    raise
+                    raise _unless_unheard(error, unheard) from None
                 if attempt >= attempts:
                     raise error.adding(
                         f"Tried {attempt} times. It may have been accepted and paid for all the "
@@ -211,6 +213,16 @@ class BatchSubmission:
                 "its id."
             )
         return submitted(line, job.id, job.status)
+
+
+def _unless_unheard(error: ApiframeError, unheard: ApiframeError | None) -> ApiframeError:
+    """Return what refused a request; or that it may be paid, where an earlier response was lost."""
+    if unheard is None:
+        return error
+    return unheard.adding(
+        f"Submitted again: {error} The first one may have been accepted and paid for: a retry of "
+        "the task finds it, within 24 hours."
+    )
 
 
 def _is_about_the_request(error: RequestRefusedError) -> bool:

@@ -10,7 +10,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_TEMPLATES = (("{{", "}}"), ("{%", "%}"), ("{#", "#}"))
 _OTHER_SEPARATORS = {";": "';'", "\t": "tabs"}
 
 
@@ -72,6 +73,7 @@ def entries_of_file(location: str, conn_id: str | None, columns: Columns) -> Ite
     :param location: of a ``.jsonl`` or ``.csv`` file: an absolute path or a storage URL.
     :param conn_id: Airflow connection for a location that names none.
     :param columns: what a CSV file may hold.
+    :returns: each as it is written; one with a template has a problem, for nothing renders a file.
     :raises StorageError: the file is missing, has more than 64 MB, or its storage is away.
     :raises ConnectionNotFoundError: the connection is missing.
     """
@@ -87,9 +89,43 @@ def entries_of_file(location: str, conn_id: str | None, columns: Columns) -> Ite
                 )
             with local.open("rb") as file:
                 is_csv = location.lower().endswith(".csv")
-                yield from _csv_entries(file, columns) if is_csv else _json_entries(file)
+                entries = _csv_entries(file, columns) if is_csv else _json_entries(file)
+                yield from map(_without_templates, entries)
     except OSError as error:
         raise StorageError(f"The worker's own disk: {error}", transient=True) from None
+
+
+def _without_templates(entry: Entry) -> Entry:
+    """Return an entry with a problem where a template would be sent, and paid for, as it stands."""
+    if entry.problem or not isinstance(entry.values, Mapping):
+        return entry
+    for name, value in {**entry.values, **entry.params}.items():
+        if any(map(_is_template, _texts_in(value))):
+            return replace(
+                entry,
+                problem=f"{name}={truncated_repr(value)} holds a template, and nothing renders a "
+                "file: write what it stands for. Or let a task read the file, and pass what it "
+                "returns (requests=that_task.output): that is sent as it is, with its braces",
+            )
+    return entry
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+
+
+def _is_template(text: str) -> bool:
+    return any(
+        begin in text and end in text[text.index(begin) + len(begin) :] for begin, end in _TEMPLATES
+    )
 
 
 def _lines(file: IO[bytes]) -> Iterator[str | _UnreadableLineError]:

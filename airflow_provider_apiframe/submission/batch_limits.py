@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
 from airflow_provider_apiframe.api.models import ModelInfo
+from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.delivery.batch_lines import FAILED
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
 from airflow_provider_apiframe.submission.batch_plan import Batch, Step
-from airflow_provider_apiframe.submission.budget import catalogue, price_of
+from airflow_provider_apiframe.submission.budget import catalogue, highest_price, price_of
 from airflow_provider_apiframe.submission.day_budget import DayReservation, check_day_budget
 from airflow_provider_apiframe.submission.earlier_jobs import jobs_since
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
+
+_SHOWN_MODELS = 5
 
 Prices = Mapping[str, float | None]
 """The most that a request may cost, by its identity; None where the catalogue does not say."""
@@ -91,17 +94,18 @@ class BatchLimits:
         coming = batch.at(Step.SUBMIT)
         if (credits := _sum(coming, prices)) is None:
             unknown = {line.model for line in coming if prices[line.key] is None}
+            shown = ", ".join(map(truncated_repr, sorted(unknown)[:_SHOWN_MODELS]))
+            more = f" and {len(unknown) - _SHOWN_MODELS} others" * (len(unknown) > _SHOWN_MODELS)
             raise BudgetExceededError(
                 "Apiframe's catalogue does not say what an image may cost with "
-                f"{', '.join(map(repr, sorted(unknown)))}, so {limit} cannot be kept. Nothing more "
-                "was submitted. Choose models of the catalogue (ApiframeHook().list_models()), or "
-                "leave max_credits out."
+                f"{shown}{more}, so {limit} cannot be kept. Nothing more was submitted. Choose "
+                "models of the catalogue (ApiframeHook().list_models()), or leave max_credits out."
             )
         held = sum(_held(line, batch, prices) for line in batch.lines.values())
         if held + credits > max_credits:
             each = (prices[line.key] or 0.0 for line in coming)
             fit = sum(total <= max_credits for total in accumulate(each, initial=held)) - 1
-            before = f", after {held:g} for those before them," if held else ""
+            before = f", after {held:g} for those before them" if held else ""
             raise BudgetExceededError(
                 f"{len(coming):,} images may cost {credits:g} credits{before}, more than {limit}: "
                 f"the first {max(0, fit):,} of them would fit. Nothing more was submitted. Raise "
@@ -146,7 +150,11 @@ class BatchLimits:
 
 
 def _prices(batch: Batch, models: list[ModelInfo]) -> dict[str, float | None]:
-    return {key: price_of(wanted.request, models) for key, wanted in batch.requests.items()}
+    prices = {key: price_of(wanted.request, models) for key, wanted in batch.requests.items()}
+    # Of what is gone from the batch since it was paid the manifest knows the model alone.
+    gone = [line for key, line in batch.lines.items() if key not in prices]
+    highest = {entry.id: highest_price(entry) for entry in models} if gone else {}
+    return prices | {line.key: highest.get(line.model) for line in gone}
 
 
 def _sum(lines: Iterable[ManifestLine], prices: Prices) -> float | None:

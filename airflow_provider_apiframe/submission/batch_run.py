@@ -15,7 +15,12 @@ from typing import Any
 
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.delivery.batch_lines import awaits_saving, is_saved, polled
+from airflow_provider_apiframe.delivery.batch_lines import (
+    awaits_saving,
+    is_saved,
+    is_unfinished,
+    polled,
+)
 from airflow_provider_apiframe.delivery.batch_result import BatchResult, build_batch_result
 from airflow_provider_apiframe.delivery.batch_saving import save_all
 from airflow_provider_apiframe.delivery.manifest import ManifestFile, ManifestLine
@@ -86,6 +91,7 @@ class BatchRun:
             "reused": self.reused,
             "newest_before": newest.isoformat() if newest else None,
             "unheard": self.unheard,
+            "unsure": self.is_unsure,
         }
 
     @property
@@ -110,15 +116,33 @@ class BatchRun:
         """
         while True:
             room = self.wave_size - len(self.batch.at(Step.WAIT))
-            coming = self.batch.at(Step.SUBMIT)[: max(0, room)]
+            coming = self._next_to_submit()[: max(0, room)]
             error = self._submit(coming) if coming else None
             if waiting := self.batch.at(Step.WAIT):
                 return list(dict.fromkeys(self._that_fit(waiting)))
             if error := error or self.unreadable:
                 with keeping_what_is_paid(self.unheard):
-                    raise error
+                    raise self._with_what_goes_on(error)
             if not coming:
                 return []
+
+    def _with_what_goes_on(self, error: Exception) -> Exception:
+        """Return an error that leaves to a retry the jobs which this try gave up waiting for."""
+        goes_on = sum(map(is_unfinished, self.lines))
+        if goes_on and isinstance(error, ApiframeError) and not error.transient:
+            error.transient = True  # what is wrong with a request is final all the same
+            error.adding(
+                f"Jobs that go on and are paid for: {goes_on:,}. A retry collects them, and so "
+                "does ApiframeJobSensor by the ids in the manifest."
+            )
+        return error
+
+    def _next_to_submit(self) -> list[ManifestLine]:
+        """Return the lines to submit: first those that have had no job.
+
+        So a retry begins with the wave in which the try before it was killed.
+        """
+        return sorted(self.batch.at(Step.SUBMIT), key=lambda line: line.job_id is not None)
 
     def _submit(self, coming: list[ManifestLine]) -> Exception | None:
         """Submit requests; return what ended that, None where all were submitted."""

@@ -13,7 +13,12 @@ from pydantic import ValidationError
 
 from airflow_provider_apiframe.api.errors import JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
-from airflow_provider_apiframe.delivery.batch_lines import error_text, problem_of
+from airflow_provider_apiframe.delivery.batch_lines import (
+    MAX_NAME_CHARACTERS,
+    error_text,
+    links_of,
+    problem_of,
+)
 from airflow_provider_apiframe.delivery.progress import progress_of_batch
 from airflow_provider_apiframe.exceptions import cannot_cancel_batch_hint
 from airflow_provider_apiframe.polling.report import Report
@@ -29,7 +34,8 @@ from airflow_provider_apiframe.triggers.base import (
 if TYPE_CHECKING:
     from airflow_provider_apiframe.polling.watcher import JobWatcher
 
-_SMALL = {"id", "status", "model", "error", "credit_cost", "created_at", "completed_at"}
+_NAMES = ("status", "model", "created_at", "completed_at")
+_SMALL = {"id", "error", "credit_cost", *_NAMES}
 
 
 class ApiframeBatchTrigger(WaitingTrigger):
@@ -186,7 +192,9 @@ def _small(job: Job) -> dict[str, Any]:
     """Return a job as the event has it: its links in place of its result, and no input."""
     error = problem_of(job)
     small = job.model_copy(update={"error": error and error_text(error)})
-    return {**small.model_dump(mode="json", include=_SMALL), "result": job.image_urls}
+    values = small.model_dump(mode="json", include=_SMALL)
+    values |= {name: values[name] and values[name][:MAX_NAME_CHARACTERS] for name in _NAMES}
+    return {**values, "result": links_of(job)}
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,43 @@ def test_what_a_killed_process_left_is_gone_after_the_next_put(file, tmp_path):
     assert {path.name for path in folder.iterdir()} == {"b.png", ".other.png.0123.part"}
 
 
+def test_a_folder_is_listed_once_however_many_files_are_put_there(file, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".3.png.0123.part").write_bytes(b"half")
+    listed = []
+    real = LocalFileSystem.ls
+
+    def ls(self, path, *args, **kwargs):
+        listed.append(path)
+        return real(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", ls)
+    for number in range(5):
+        put(file, storage_path(f"{folder}/{number}.png"), "image/png")
+    assert listed == [str(folder)]
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n}.png" for n in range(5)]
+
+
+def test_a_forked_process_removes_what_another_left_since(file, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    first, second = storage_path(f"{folder}/a.png"), storage_path(f"{folder}/b.png")
+    put(file, first, "image/png")
+    (folder / ".b.png.0123.part").write_bytes(b"half")
+    fork = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: fork)
+    put(file, second, "image/png")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png"]
+
+
+def test_what_another_process_writes_just_now_under_a_longer_name_is_left(file, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".b.png.bak.0123.part").write_bytes(b"half")
+    put(file, storage_path(f"{folder}/b.png"), "image/png")
+    assert sorted(path.name for path in folder.iterdir()) == [".b.png.bak.0123.part", "b.png"]
+
+
 def test_many_writers_of_one_file_all_succeed(file, tmp_path):
     path = storage_path(f"{tmp_path}/out/b.png")
     with ThreadPoolExecutor(3) as writers:

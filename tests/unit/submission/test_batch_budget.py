@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import batch_lives as lives
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -90,6 +92,49 @@ def test_a_price_that_rose_lets_a_retry_make_no_more_than_the_wave_that_may_be_p
         task.run()
     assert connected.state.jobs_created <= 3
     assert len(task.images) == connected.state.jobs_paid
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("before", ["[fail: No available capacity] {}", "[stuck] {}"])
+def test_a_price_that_rose_keeps_no_retry_from_a_later_wave_that_is_paid(
+    before, deferrable, connected, tmp_path
+):
+    """What else is left of the wave before it is made anew, or waited for, after that."""
+    task = BatchTask(
+        tmp_path,
+        requests=[*requests(2, before), *requests(2)],
+        max_credits=4 * PRICE,
+        max_active=2,
+        timeout=1,
+        deferrable=deferrable,
+    )
+    with pytest.raises(Killed):
+        task.run(lives._killing(lives.BatchRun, "_write_if_possible", 2, done=False))
+    assert connected.state.jobs_created == 4
+    dearer(connected, times=99)
+    with suppress(ApiframeError, AirflowFailException):
+        task.run()
+    assert len(task.images) == 2
+    assert connected.state.jobs_created == 4
+
+
+def test_jobs_whose_requests_are_gone_count_until_they_have_ended(connected, tmp_path):
+    task = BatchTask(
+        tmp_path, requests=requests(3, "[stuck] {}"), max_credits=3 * PRICE, timeout=0.5
+    )
+    with pytest.raises(ApiframeError):
+        task.run()
+    task.arguments["requests"] = requests(3, "another {}")
+    with pytest.raises(ApiframeError, match="after 36 for those before them, more than"):
+        task.run()
+    assert connected.state.jobs_created == 3
+
+
+def test_of_many_models_without_a_price_a_few_are_named(connected, tmp_path):
+    wanted = [{"prompt": "a mug", "model": f"flux-new-{number:03}"} for number in range(100)]
+    task = BatchTask(tmp_path, requests=wanted, max_credits=1000, flux_params=None)
+    with pytest.raises(AirflowFailException, match="'flux-new-004' and 95 others, so max_credits"):
+        task.run()
 
 
 def test_the_budget_of_a_day_is_held_for_each_wave(connected, connect, tmp_path):

@@ -157,6 +157,38 @@ def test_all_parameters_may_stand_in_one_column_beside_others(read):
     assert found == {"line 2": "seed: given twice, in flux_params and in a column of its own"}
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "place", "shown"),
+    [
+        ('{"prompt": "a"}\n{"prompt": "on {{ ds }}"}', "a.jsonl", "line 2", "prompt='on {{ ds }}'"),
+        ('{"prompt": "{% if x %}a{% endif %}"}', "a.jsonl", "line 1", "prompt='{% if x %}"),
+        ('{"prompt": "a cat {# or a dog #}"}', "a.jsonl", "line 1", "prompt='a cat {#"),
+        (
+            '{"prompt": "a", "flux_params": {"input_images": ["{{ x }}"]}}',
+            "a.jsonl",
+            "line 1",
+            "flux_params={'input_images': ['{{ x }}']}",
+        ),
+        ("prompt,seed\na,1\nb,{{ seed }}", "a.csv", "line 3", "seed='{{ seed }}'"),
+        ("prompt,id\na,{{ sku }}", "a.csv", "line 2", "id='{{ sku }}'"),
+    ],
+)
+def test_a_template_in_a_file_is_refused_for_nothing_would_render_it(
+    read, content, name, place, shown
+):
+    ((where, reason),) = problems(read, content, name).items()
+    assert where == place
+    assert shown in reason
+    assert "nothing renders a file" in reason
+    assert "requests=that_task.output" in reason
+
+
+def test_braces_that_are_no_template_are_sent_as_they_are(read):
+    texts = ["a {cat}", "#} a sign with }} and {{", "50 %} of {#ff0000", "{ {x} }"]
+    lines = [json.dumps({"prompt": text}) for text in texts]
+    assert prompts(read("\n".join(lines), "a.jsonl")) == texts
+
+
 def test_each_of_the_broken_lines_among_many_is_named_with_what_is_wrong(read):
     lines = [json.dumps({"prompt": f"poster {number}"}) for number in range(500)]
     lines[6] = '{"prompt": "a cat", "flux_params": {"steps": 99}}'

@@ -20,8 +20,11 @@ from task_lives import Killed, Store
 
 from airflow_provider_apiframe.api.errors import (
     ApiframeError,
+    ConflictError,
     ConnectionFailedError,
     InsufficientCreditsError,
+    InvalidRequestError,
+    RequestRefusedError,
 )
 from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
@@ -433,6 +436,16 @@ def test_what_was_accepted_before_a_refusal_is_saved_before_the_task_fails(
     assert len(task.images) == 5
 
 
+def test_a_refusal_leaves_jobs_that_go_on_to_a_retry(connected, tmp_path):
+    connected.configure(credits=12 * 2)
+    wanted = [{"prompt": "[stuck]"}, *requests(3)]
+    task = BatchTask(tmp_path, requests=wanted, timeout=1, max_active=2)
+    with pytest.raises(InsufficientCreditsError, match="go on and are paid for: 1") as error:
+        task.run()  # an AirflowFailException would be final
+    assert error.value.transient
+    assert len(task.images) == 1
+
+
 @pytest.mark.parametrize("accepted", [0, 1])
 def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job(
     accepted, connected, tmp_path, monkeypatch, connect
@@ -461,6 +474,37 @@ def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job
     task.run()
     assert connected.state.jobs_created == 3
     check(task, connected, 3)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        InsufficientCreditsError("Not enough credits", required=12, available=0),
+        ConflictError("The key is in use"),
+        InvalidRequestError("No such prompt"),
+        RequestRefusedError("Too large", status_code=413),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_refusal_after_a_lost_response_to_the_same_request_is_left_to_a_retry(
+    second, connected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("airflow_provider_apiframe.submission.batch.retry_backoff", lambda *_: 0.01)
+    task = BatchTask(tmp_path, requests=requests(1))
+    real, errors = lives.ApiframeClient.submit, [ConnectionFailedError("lost"), second]
+
+    def submit(self: Any, *args: Any, **options: Any) -> Any:
+        real(self, *args, **options)
+        raise errors.pop(0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ApiframeClient, "submit", submit)
+        with pytest.raises(ConnectionFailedError, match="Submitted again: ") as error:
+            task.run()
+    assert error.value.transient
+    task.run()
+    assert connected.state.jobs_created == 1
+    check(task, connected, 1)
 
 
 def test_an_outage_in_mid_submit_is_left_to_a_retry(connected, tmp_path, connect):

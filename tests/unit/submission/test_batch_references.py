@@ -52,6 +52,17 @@ def test_each_content_is_uploaded_once_for_a_wave(connected, photos, tmp_path):
     task.manifest()
 
 
+def test_the_same_request_with_a_copy_of_its_image_is_refused_with_both_places(
+    connected, photos, tmp_path
+):
+    task = BatchTask(tmp_path, requests=of(photos))
+    with pytest.raises(AirflowFailException, match="index 2 is the same request as index 0"):
+        task.run()
+    assert connected.state.jobs_created == 0
+    task.arguments["requests"] = [{**each, "id": str(n)} for n, each in enumerate(of(photos))]
+    assert task.run()["succeeded"] == 3
+
+
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_paid(connected, photos, tmp_path):
     photos[1].unlink()
     task = BatchTask(tmp_path, requests=of(photos[:2]))

@@ -9,6 +9,7 @@ import pytest
 from airflow.triggers.base import TriggerEvent
 from cryptography.fernet import Fernet
 
+from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.polling import report
@@ -16,7 +17,7 @@ from airflow_provider_apiframe.polling.watcher import JobWatcher
 from airflow_provider_apiframe.submission.batch_run import MAX_ID_BYTES, MAX_WAVE
 from airflow_provider_apiframe.triggers import base
 from airflow_provider_apiframe.triggers.base import MIN_DEFERRAL_SECONDS
-from airflow_provider_apiframe.triggers.batch import ApiframeBatchTrigger, BatchEvent
+from airflow_provider_apiframe.triggers.batch import ApiframeBatchTrigger, BatchEvent, _small
 
 MYSQL_TEXT = 65_535  # bytes
 
@@ -125,6 +126,15 @@ def test_a_job_without_a_link_keeps_its_raw_result(connected):
     told = event_of(trigger([job_id], seconds=2))
     assert told.jobs[0].status == "COMPLETED"
     assert "holds no link to an image" in told.jobs[0].error
+
+
+def test_what_the_api_makes_endless_does_not_make_the_event_endless():
+    links = [f"https://cdn.example/{number}/{'x' * 9_000}" for number in range(1_000)]
+    endless = dict.fromkeys(("status", "model", "error", "created_at", "completed_at"), "x" * 10**6)
+    small = _small(Job(id="j-1", result=links, **endless))
+    assert small["result"] == links[:3]
+    assert len(json.dumps(small)) < 40_000
+    assert Job.model_validate(small).image_urls == links[:3]
 
 
 def test_whatever_breaks_the_wait_the_task_learns_what_has_ended(connected, monkeypatch):
