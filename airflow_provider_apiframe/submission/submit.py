@@ -128,7 +128,10 @@ class Submission:
         )
         with admission.reservation:
             if admission.reservation.limited and not is_recorded:
-                self._record(references, scope, generation, job_id=None)
+                # Without it the limit, used up by this very image, would refuse a retry.
+                self.records.write_before_submit(
+                    self._record_of(references, scope, generation, job_id=None)
+                )
             return self._submit_or_reconnect(references, scope, generation, admission)
 
     def _submit_or_reconnect(
@@ -266,7 +269,16 @@ class Submission:
         generation: int,
         job_id: str | None,
     ) -> None:
-        record = SubmissionRecord(
+        self.records.write(self._record_of(references, scope, generation, job_id))
+
+    def _record_of(
+        self,
+        references: References,
+        scope: IdempotencyScope,
+        generation: int,
+        job_id: str | None,
+    ) -> SubmissionRecord:
+        return SubmissionRecord(
             job_id=job_id,
             fingerprint=fingerprint(references.hashed),
             scope=scope.number,
@@ -276,7 +288,6 @@ class Submission:
             file_hashes=hashes_by_path(references.hashes),
             uploads=dict(references.uploads),
         )
-        self.records.write(record)
 
 
 def _reconnected(job: Job) -> Submitted:

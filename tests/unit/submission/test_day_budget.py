@@ -20,12 +20,14 @@ from airflow_provider_apiframe.api.errors import BudgetExceededError, ServiceUna
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.submission import day_budget, day_ledger, shared_file
 from airflow_provider_apiframe.submission.day_budget import (
+    DayBudgetBusyError,
     DayReservation,
     check_day_budget,
     rest_of_day,
 )
 from airflow_provider_apiframe.submission.day_ledger import DayLedger
 from airflow_provider_apiframe.submission.day_scan import DayScan
+from airflow_provider_apiframe.submission.records import NotRecordedError
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
 
@@ -377,13 +379,21 @@ def test_a_file_that_is_a_link_is_not_followed(limited, temporary_files, tmp_pat
     assert target.read_text() == "precious"
 
 
-def test_a_file_that_others_hold_for_too_long_is_not_used(limited, monkeypatch):
-    limited(PRICE)
-    check_day_budget(ApiframeHook(), 1)
+def test_a_submit_that_others_keep_waiting_for_too_long_is_left_to_a_retry(limited, monkeypatch):
+    sandbox = limited(PRICE)
     monkeypatch.setattr(shared_file, "LOCK_SECONDS", 0.0)
     name = day_budget._file_name(ApiframeHook().client.settings)
-    with shared_file.locked_file(name):
-        assert check_day_budget(ApiframeHook(), PRICE) == DayReservation(limited=True)
+    with shared_file.locked_file(name), pytest.raises(DayBudgetBusyError, match="Nothing was") as caught:
+        task().run()
+    assert caught.value.transient
+    assert sandbox.state.jobs_created == 0
+
+
+def test_the_rest_of_the_day_is_read_without_the_file_that_others_hold(limited, monkeypatch):
+    limited(PRICE)
+    monkeypatch.setattr(shared_file, "LOCK_SECONDS", 0.0)
+    with shared_file.locked_file(day_budget._file_name(ApiframeHook().client.settings)):
+        assert rest_of_day(ApiframeHook()) == PRICE
 
 
 def test_a_lock_that_was_cleaned_away_is_made_anew(limited, temporary_files):
@@ -410,6 +420,39 @@ def test_a_retry_whose_image_is_paid_is_not_refused(limited, store, kill):
     with pytest.raises(Killed):
         paid.run(kill=kill)
     assert paid.run()["reused"] is True
+    assert sandbox.state.credits_spent == PRICE
+
+
+class BrokenStore(Store):
+    """A task state store that takes nothing for now."""
+
+    is_broken = True
+
+    def set(self, key, value):
+        if self.is_broken:
+            raise OSError("no space left")
+        super().set(key, value)
+
+
+def test_nothing_is_submitted_that_a_retry_could_not_know_of(limited):
+    sandbox = limited(PRICE)
+    store = BrokenStore()
+    each = task(store=store)
+    with pytest.raises(NotRecordedError, match="no space left") as caught:
+        each.run(kill="after the POST")
+    assert caught.value.transient
+    assert sandbox.state.jobs_created == 0
+    store.is_broken = False
+    assert each.run()["reused"] is False
+    assert sandbox.state.credits_spent == PRICE
+
+
+def test_without_a_limit_a_store_that_takes_nothing_is_no_obstacle(limited):
+    sandbox = limited(None)
+    each = task(store=BrokenStore())
+    with pytest.raises(Killed):
+        each.run(kill="after the POST")
+    assert each.run()["reused"] is True
     assert sandbox.state.credits_spent == PRICE
 
 
