@@ -35,6 +35,10 @@ WATCHER = "airflow_provider_apiframe.polling.watcher"
 LOOK_SECONDS = 5.0
 """How often a trigger looks whether there is something new to say of its job."""
 
+MAX_ARGUMENTS_BYTES = 40_000
+"""How much a task may take along, as JSON. Airflow encrypts what a trigger's row holds, which makes
+four thirds of it, and MySQL's column for that takes 65,535 bytes."""
+
 MIN_DEFERRAL_SECONDS = 10.0
 """How long a task stays deferred at least.
 
@@ -71,7 +75,7 @@ class ApiframeJobTrigger(BaseTrigger):
         MIN_DEFERRAL_SECONDS.
     :param keeps_progress: whether it may push an XCom that says how far the job is.
     :param arguments: what the task decided when it ran and is told again when it resumes: a mapping
-        of JSON values, passed on to the event as it is.
+        of JSON values, at most MAX_ARGUMENTS_BYTES of them, passed on to the event as it is.
     """
 
     def __init__(

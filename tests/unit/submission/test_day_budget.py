@@ -383,7 +383,10 @@ def test_a_submit_that_others_keep_waiting_for_too_long_is_left_to_a_retry(limit
     sandbox = limited(PRICE)
     monkeypatch.setattr(shared_file, "LOCK_SECONDS", 0.0)
     name = day_budget._file_name(ApiframeHook().client.settings)
-    with shared_file.locked_file(name), pytest.raises(DayBudgetBusyError, match="Nothing was") as caught:
+    with (
+        shared_file.locked_file(name),
+        pytest.raises(DayBudgetBusyError, match="Nothing was") as caught,
+    ):
         task().run()
     assert caught.value.transient
     assert sandbox.state.jobs_created == 0
