@@ -172,6 +172,7 @@ for _ in range(8):
         (DEEP, "nested more than 8 levels"),
         ({"a": "x" * MAX_BYTES}, "at most 100000 bytes"),
         ({"a": float("nan")}, "not finite"),
+        ({"a": 10**5000}, "not finite"),
         ({"a": {1: 2}}, "must be text"),
         ({"a": {1, 2}}, "must be JSON, not set"),
         ({"a": b"x"}, "must be JSON, not bytes"),
