@@ -194,7 +194,7 @@ def test_what_is_sent_is_what_was_given(value):
     assert sent == {"a": value}
 
 
-@pytest.mark.parametrize(("count", "outputs"), [(-3, 1), ("4", 1), (True, 1), (2, 2)])
+@pytest.mark.parametrize(("count", "outputs"), [(-3, 1), ("4", 4), (True, 1), (2, 2)])
 def test_only_a_number_above_one_counts_as_more_images(count, outputs):
     assert parsed(model=NEW, params={"fooParams": {"n": count}}).outputs == outputs
 
