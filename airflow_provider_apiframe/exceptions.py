@@ -75,6 +75,16 @@ def cannot_cancel_hint(job_id: str) -> str:
     )
 
 
+def cannot_cancel_batch_hint(jobs: int) -> str:
+    """Say what becomes of the jobs of a batch whose task is told to stop."""
+    return (
+        f"Told to stop while {jobs:,} jobs run. Apiframe cannot cancel a job: they go on, and are "
+        "paid for. If this try ends without their images, an automatic retry collects them and "
+        "pays nothing; clearing the task pays for new images, unless it has "
+        "regenerate_on_clear=False."
+    )
+
+
 def collect_hint(job_id: str) -> str:
     """Say how to get at a job that goes on."""
     return (

@@ -42,6 +42,7 @@ def provider_info() -> dict[str, Any]:
         ],
         "hooks": modules("hooks.apiframe"),
         "operators": modules(
+            "operators.batch",
             "operators.flux",
             "operators.image",
             "operators.image_tools",
@@ -49,7 +50,7 @@ def provider_info() -> dict[str, Any]:
             "operators.variants",
         ),
         "sensors": modules("sensors.budget", "sensors.job"),
-        "triggers": modules("triggers.job"),
+        "triggers": modules("triggers.batch", "triggers.job"),
         "task-decorators": [
             {"name": "flux", "class-name": f"{_PACKAGE}.decorators.flux.flux_task"},
             {"name": "image", "class-name": f"{_PACKAGE}.decorators.image.image_task"},

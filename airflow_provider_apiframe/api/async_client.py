@@ -94,10 +94,13 @@ class AsyncApiframeClient:
         await self._http.aclose()
 
     async def submit(
-        self, request: ImageRequest, idempotency_key: str | None = None
+        self, request: ImageRequest, idempotency_key: str | None = None, *, retry: bool = True
     ) -> JobAccepted:
-        """Submit one image, which costs credits; see :func:`.endpoints.submit`."""
-        return await self._run(endpoints.submit(request, idempotency_key))
+        """Submit one image, which costs credits; see :func:`.endpoints.submit`.
+
+        :param retry: as in :meth:`get_job`.
+        """
+        return await self._run(endpoints.submit(request, idempotency_key), retry=retry)
 
     async def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now.

@@ -79,9 +79,14 @@ class ApiframeClient:
         """Close the connections."""
         self.session.close()
 
-    def submit(self, request: ImageRequest, idempotency_key: str | None = None) -> JobAccepted:
-        """Submit one image, which costs credits; see :func:`.endpoints.submit`."""
-        return self._run(endpoints.submit(request, idempotency_key))
+    def submit(
+        self, request: ImageRequest, idempotency_key: str | None = None, *, retry: bool = True
+    ) -> JobAccepted:
+        """Submit one image, which costs credits; see :func:`.endpoints.submit`.
+
+        :param retry: as in :meth:`get_job`.
+        """
+        return self._run(endpoints.submit(request, idempotency_key), retry=retry)
 
     def get_job(self, job_id: str, *, retry: bool = True) -> Job:
         """Return the job as it is now.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_apiframe.api.params.references import is_url
 from airflow_provider_apiframe.api.redirects import without_secrets
+from airflow_provider_apiframe.delivery.batch_result import BatchResult
 from airflow_provider_apiframe.delivery.result import ImageJobResult
 from airflow_provider_apiframe.hooks.object_store import split_connection
 
@@ -43,14 +44,45 @@ def report_saved_images(
     :param inputs: URLs and paths of the reference images. Told without queries and connections: a
         signed link is a secret.
     """
+    uris = [image["uri"] for image in result["images"] if image["uri"]]
+    if uris:
+        _report(task, context, hook, uris, _extra(result, seed), inputs)
+
+
+def report_saved_batch(
+    task: BaseOperator,
+    context: Context,
+    hook: BaseHook,
+    result: BatchResult,
+    *,
+    inputs: Iterable[str] = (),
+) -> None:
+    """Tell Airflow's assets and lineage of the manifest of a batch, which names all its images.
+
+    As :func:`report_saved_images`, with the manifest in place of the image. The extra is ``uri``,
+    ``requests``, ``succeeded``, ``failed``, ``unfinished`` (numbers) and ``credits``.
+
+    :param inputs: URLs and paths of the reference images.
+    """
+    names = {"uri": "manifest", "requests": "total", "credits": "credit_cost"}
+    names |= {name: name for name in ("succeeded", "failed", "unfinished")}
+    values: Mapping[str, Any] = result
+    extra = {name: str(values[key]) for name, key in names.items() if values[key] is not None}
+    _report(task, context, hook, [result["manifest"]], extra, inputs)
+
+
+def _report(
+    task: BaseOperator,
+    context: Context,
+    hook: BaseHook,
+    uris: list[str],
+    extra: dict[str, Any],
+    inputs: Iterable[str],
+) -> None:
     # Not at the module's top: a DAG file that has no asset should not pay for the import.
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
     from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-    uris = [image["uri"] for image in result["images"] if image["uri"]]
-    if not uris:
-        return
-    extra: dict[str, Any] = _extra(result, seed)
     for outlet in task.outlets or ():
         with _warning_at_worst(f"The event of {outlet!r}"):
             if isinstance(outlet, AssetAlias):

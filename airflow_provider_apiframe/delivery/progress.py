@@ -81,5 +81,14 @@ class ProgressRecord:
             log.warning("The progress is no longer kept in the task state store: %s", error)
 
 
+def progress_of_batch(done: int, total: int) -> Job:
+    """Return how far a batch is in the form of a job, which all that shows progress takes.
+
+    :param done: how many of its jobs have ended.
+    :param total: how many there are, >= 1.
+    """
+    return Job(id="batch", status="PROCESSING", progress=round(100 * done / total))
+
+
 def _percentage(progress: float | int | None) -> float | int | None:
     return progress if progress is not None and 0 <= progress <= 100 else None

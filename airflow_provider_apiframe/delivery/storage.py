@@ -153,10 +153,14 @@ class ImageStorage:
         check_connection(root, self.conn_id)
         storage_path(root, self.conn_id)
 
-    def save(self, job: Job, model: str | None = None) -> list[ImageResult]:
+    def save(
+        self, job: Job, model: str | None = None, *, max_threads: int = MAX_THREADS
+    ) -> list[ImageResult]:
         """Store all images of *job* and return what is known of each, in order.
 
         :param model: the model that was asked for, in case the job does not name it.
+        :param max_threads: how many of its images are stored at once; who saves many jobs at once
+            gives 1.
         :raises ImagesExpiredError: the vendor has deleted them.
         :raises ImageNotSavedError: one could not be stored. The others are; the next call stores
             the rest.
@@ -171,7 +175,7 @@ class ImageStorage:
                     log.warning("Image %d of %d was not saved: %s", n, count, error)
                 return error
 
-        threads = ThreadPoolExecutor(min(MAX_THREADS, count))
+        threads = ThreadPoolExecutor(min(max_threads, count))
         try:
             outcomes = list(threads.map(save_one, range(1, count + 1)))
         finally:

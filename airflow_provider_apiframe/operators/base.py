@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,10 +23,12 @@ from airflow_provider_apiframe.delivery.result import ImageJobResult, build_resu
 from airflow_provider_apiframe.delivery.storage import ImageStorage, Provenance
 from airflow_provider_apiframe.exceptions import cannot_cancel_hint, fail_without_retry
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.hooks.connection import environment_variable
 from airflow_provider_apiframe.links.image import ImageLink, image_url
 from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import check_literals
+from airflow_provider_apiframe.operators.worker_connection import (
+    warn_of_a_connection_that_only_the_worker_sees,
+)
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
@@ -169,7 +170,7 @@ class ApiframeOperator(BaseOperator):
                 if storage := self._storage(context):
                     storage.check(request.output_format)
             if self.deferrable and self.wait_for_completion:
-                self._warn_of_a_connection_that_only_the_worker_sees()
+                warn_of_a_connection_that_only_the_worker_sees(self.apiframe_conn_id)
             job, reused = submission.submit(request)
             self.current_job_id = job.id
             if self.do_xcom_push:
@@ -219,17 +220,6 @@ class ApiframeOperator(BaseOperator):
             )
         else:
             self.log.warning(cannot_cancel_hint(self.current_job_id))
-
-    def _warn_of_a_connection_that_only_the_worker_sees(self) -> None:
-        variable = environment_variable(self.apiframe_conn_id)
-        if variable in os.environ:
-            self.log.warning(
-                "The connection %r comes from the environment variable %s of this worker. The "
-                "triggerer needs it too: without it, it waits for the image in vain until the "
-                "timeout",
-                self.apiframe_conn_id,
-                variable,
-            )
 
     def _submission(self, context: Context) -> Submission:
         return Submission(

@@ -50,13 +50,16 @@ class ModelParamsOperator(RequestOperator, metaclass=TakesParams):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is parsed; label each of them."""
-        return _Partial(super().partial(**renamed(kwargs)))
+        return RenamedPartial(super().partial(**renamed(kwargs)))
 
 
-class _Partial:
-    """What :meth:`ModelParamsOperator.partial` returns: one that takes ``params``."""
+class RenamedPartial:
+    """A partial operator that takes ``params`` for the model's.
 
-    def __init__(self, partial: CheckedPartial) -> None:
+    :param partial: Airflow's own, or one that checks literals.
+    """
+
+    def __init__(self, partial: CheckedPartial | Any) -> None:
         self._partial = partial
 
     def expand(self, **mapped: Any) -> Any:

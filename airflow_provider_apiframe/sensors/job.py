@@ -42,11 +42,8 @@ from airflow_provider_apiframe.submission.needed_outputs import (
     check_needed_outputs,
     needed_outputs,
 )
-from airflow_provider_apiframe.triggers.job import (
-    ApiframeJobTrigger,
-    JobWaitError,
-    job_from_event,
-)
+from airflow_provider_apiframe.triggers.base import JobWaitError
+from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event
 from airflow_provider_apiframe.version_compat import push_multiple_outputs
 
 if TYPE_CHECKING:

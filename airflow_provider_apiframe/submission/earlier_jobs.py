@@ -74,7 +74,7 @@ def may_have_submitted(
     if run_started is None:
         return True
     try:
-        jobs, is_whole = _jobs_since(hook, request.model, run_started)
+        jobs, is_whole = jobs_since(hook, request.model, run_started)
         return any(_may_be_of(hook, job, request) for job in jobs) or not is_whole
     except ApiframeError:
         return True  # nobody can say that there is none
@@ -102,7 +102,7 @@ def find_submitted(
     """
     if since is None:
         return None
-    listed, is_whole = _jobs_since(hook, references.request.model, since)
+    listed, is_whole = jobs_since(hook, references.request.model, since)
     proven = (_proven(hook, job.id, references) for job in listed)
     found = [job for job in proven if job]
     alive = [job for job in found if not job.is_failed]
@@ -111,7 +111,7 @@ def find_submitted(
     return found[0] if found and is_whole else None
 
 
-def _jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
+def jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
     """Return the jobs since *moment*, newest first, and whether these are all."""
     page = hook.list_jobs(limit=MAX_JOBS, model=model)
     since = moment - CLOCK_TOLERANCE

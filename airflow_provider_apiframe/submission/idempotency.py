@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Self
 
@@ -103,14 +103,28 @@ class IdempotencyScope:
         cleared = self.run_clear_number > record.run_clear_number
         return record.scope == self.number and self.starts_here and cleared
 
-    def key(self, request: ImageRequest, generation: int) -> str:
+    def following(self, record: SubmissionRecord | None) -> Self:
+        """Return this scope, told apart from the recorded one of the same number.
+
+        A try that gets another scope than the recorded one must record it before anything is paid:
+        the tries after it cannot tell any more.
+        """
+        if record is None or record.scope != self.number:
+            return self
+        cleared = self.was_cleared_since(record)
+        return replace(self, clear_number=self.run_clear_number if cleared else record.clear_number)
+
+    def key(self, request: ImageRequest, generation: int, reference: str | None = None) -> str:
         """Return the idempotency key: 64 hexadecimal characters.
 
         :param generation: how many jobs of this scope for this request ended FAILED or CANCELLED.
+        :param reference: tells two of the same request apart that one task wants.
         """
-        parts = [*self.identity, self.number, fingerprint(request), generation]
+        parts: list[Any] = [*self.identity, self.number, fingerprint(request), generation]
         if self.clear_number:
             parts.append(self.clear_number)
+        if reference is not None:
+            parts.append([reference])
         return _sha256(json.dumps(parts))
 
 

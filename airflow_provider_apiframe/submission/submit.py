@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,6 +51,24 @@ class Submitted(NamedTuple):
     reused: bool
 
 
+@contextmanager
+def keeping_what_is_paid(may_be_paid: bool) -> Iterator[None]:
+    """Leave to a retry what fails in here, where something may be paid already.
+
+    Wrong requests, conflicts and budgets aside: their errors are final on every try.
+    """
+    try:
+        yield
+    except (InvalidRequestError, ConflictError, BudgetExceededError):
+        raise
+    except ApiframeError as error:
+        if may_be_paid and not error.transient:
+            # An earlier try may have paid, and then a later one can still reconnect.
+            error.transient = True
+            error.adding("An earlier try may have submitted the image: worth a retry.")
+        raise
+
+
 @dataclass(frozen=True)
 class Submission:
     """One try's way to the one job that its scope pays for.
@@ -89,20 +107,9 @@ class Submission:
 
     @contextmanager
     def keeping_what_is_paid(self) -> Iterator[None]:
-        """Leave to a retry what fails in here on a retry: an earlier try may have paid.
-
-        Wrong requests, conflicts and budgets aside: their errors are final on every try.
-        """
-        try:
+        """Leave to a retry what fails in here on a retry, see :func:`keeping_what_is_paid`."""
+        with keeping_what_is_paid(self.scope.earlier_tries > 0):
             yield
-        except (InvalidRequestError, ConflictError, BudgetExceededError):
-            raise
-        except ApiframeError as error:
-            if self.scope.earlier_tries and not error.transient:
-                # An earlier try may have paid, and then a later one can still reconnect.
-                error.transient = True
-                error.adding("An earlier try may have submitted the image: worth a retry.")
-            raise
 
     def _submit(self, request: ImageRequest) -> Submitted:
         record = self.records.read() if self.scope.earlier_tries else None
@@ -210,14 +217,10 @@ class Submission:
         self, record: SubmissionRecord | None, references: References
     ) -> IdempotencyScope:
         """Return this try's scope, told apart from the recorded one of the same number."""
-        scope = self.scope
-        if record is None or record.scope != scope.number:
-            return scope
-        if not scope.was_cleared_since(record):
-            return replace(scope, clear_number=record.clear_number)
-        scope = replace(scope, clear_number=scope.run_clear_number)
-        # Before anything is paid: the tries after this one cannot tell any more.
-        self._record(references, scope, generation=0, job_id=None)
+        scope = self.scope.following(record)
+        if record and self.scope.was_cleared_since(record):
+            # Before anything is paid: the tries after this one cannot tell any more.
+            self._record(references, scope, generation=0, job_id=None)
         return scope
 
     def _was_made_now(self, job: Job, newest: datetime | None) -> bool:

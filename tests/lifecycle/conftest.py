@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 from deployment import running
 from one_machine import OneMachine
-from rows import in_background, play_in, table_of
+from rows import play_all, play_in, selected, table_of
 from scenarios import SCENARIOS
 from stage import Row, Scenario
 
@@ -41,24 +41,11 @@ def rows(
 
     They run at the same time, but for those that need to be alone.
     """
-    calls = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
-    wanted = {call.params["scenario"] for call in calls if "scenario" in call.params}
-    selected = [scenario for scenario in SCENARIOS if scenario in wanted]
-    rows: dict[Scenario, Future[Row]] = {scenario: Future() for scenario in selected}
-    first = [scenario for scenario in selected if not scenario.alone]
 
-    def play(scenario: Scenario) -> None:
-        play_in(rows[scenario], scenario, airflow, f"scenario-{SCENARIOS.index(scenario)}")
+    def play(scenario: Scenario, row: Future[Row]) -> None:
+        play_in(row, scenario, airflow, f"scenario-{SCENARIOS.index(scenario)}")
 
-    def play_the_others() -> None:
-        wait([rows[scenario] for scenario in first])
-        for scenario in selected:
-            if scenario.alone:
-                play(scenario)
-
-    for scenario in first:
-        in_background(lambda scenario=scenario: play(scenario))
-    in_background(play_the_others)
+    rows = play_all(selected(request.session, SCENARIOS), play)
     yield rows
     if rows:
         tables["Scenarios"] = table_of(rows)

@@ -168,8 +168,10 @@ class Deployment:
             if "DAG(" in file.read_text()
         }
 
-    def kill_task(self, pid: int) -> bool:
+    def kill_task(self, pid: int, with_worker: bool = True) -> bool:
         """Kill a task process and the executor's worker above it; return whether both were at work.
+
+        Airflow notices a dead worker when its heartbeats stay away, a dead task at once.
 
         The task is stopped first. A worker whose task has ended takes locks that all workers share,
         and must not die then; while its task is stopped it only watches.
@@ -182,7 +184,8 @@ class Deployment:
             task.suspend()
             if task.status() == psutil.STATUS_ZOMBIE or task.parent() != worker:
                 return False
-            worker.kill()
+            if with_worker:
+                worker.kill()
             task.kill()
         except psutil.NoSuchProcess:
             return False

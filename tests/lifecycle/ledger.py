@@ -24,7 +24,7 @@ class Ledger:
 
     :ivar seen: how often a response was not the usual one because of a setting of the sandbox:
         "job without its result" (once for each job), "job hidden from the list" (for each page),
-        "replay with the first status".
+        "replay with the first status", "refused by the rate limit".
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -44,7 +44,7 @@ class Ledger:
 
     def _watch_settings(self) -> None:
         store = self._sandbox.state
-        job, page, submit = store.job, store.page, store.submit
+        job, page, submit, wait = store.job, store.page, store.submit, store.seconds_to_wait
 
         def reading(*arguments: Any, **options: Any) -> Any:
             found = job(*arguments, **options)
@@ -63,7 +63,13 @@ class Ledger:
             self.seen["replay with the first status"] += accepted.replay and original
             return accepted
 
+        def limiting(*arguments: Any, **options: Any) -> Any:
+            seconds = wait(*arguments, **options)
+            self.seen["refused by the rate limit"] += seconds > 0
+            return seconds
+
         store.job, store.page, store.submit = reading, listing, submitting  # type: ignore
+        store.seconds_to_wait = limiting  # type: ignore[method-assign]
 
     def _note_results(self, jobs: list[Job]) -> None:
         now, settings = self._sandbox.state.clock(), self._sandbox.faults.settings

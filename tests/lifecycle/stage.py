@@ -83,6 +83,8 @@ class Stage:
     :ivar images: the values that tasks delivered so far, by job id.
     """
 
+    task_id = "image"
+
     def __init__(self, scenario: Scenario, airflow: Deployment, name: str) -> None:
         self.scenario = scenario
         self.airflow = airflow
@@ -124,8 +126,10 @@ class Stage:
 
     def start(self) -> None:
         """Start the run."""
-        conf = {"conn_id": self.name, "prompt": f"{self.scenario} in {self.name}"}
-        self.airflow.api.start_run(self.scenario.dag_id, self.name, conf)
+        self.airflow.api.start_run(self.scenario.dag_id, self.name, self._conf())
+
+    def _conf(self) -> dict[str, Any]:
+        return {"conn_id": self.name, "prompt": f"{self.scenario} in {self.name}"}
 
     def task(self, run_id: str | None = None, fresh: bool = False) -> dict[str, Any]:
         tasks = self.airflow.api.tasks(run_id or self.name, fresh)
@@ -141,12 +145,27 @@ class Stage:
 
     def stop_at(self, point: str) -> int:
         """Start the run, and return the task's process id once it stands at a breakpoint."""
-        armed = self.airflow.breakpoints / f"{self.name}.{point}"
-        hit = armed.with_name(f"{armed.name}.hit")
-        armed.touch()
+        self.arm(point)
         self.start()
+        return self.stopped_at(point)
+
+    def arm(self, point: str, passes: int = 1) -> None:
+        """Let the run's task stop at a breakpoint.
+
+        :param passes: how many times a process comes by, the last of which is the one that stops.
+        """
+        armed = self.airflow.breakpoints / f"{self.name}.{point}"
+        written = armed.with_name(f"{armed.name}.new")
+        written.write_text(str(passes))
+        written.rename(armed)
+
+    def stopped_at(self, point: str) -> int:
+        """Wait until the task stands at an armed breakpoint, and return its process id."""
+        hit = self.airflow.breakpoints / f"{self.name}.{point}.hit"
         wait_until(hit.exists, f"{self.name} reaches the breakpoint {point}")
-        return int(hit.read_text())
+        pid = int(hit.read_text())
+        hit.unlink()
+        return pid
 
     def kill_worker_at(self, point: str) -> None:
         """Start the run, and kill the task and its worker once it reaches a breakpoint."""
@@ -163,7 +182,7 @@ class Stage:
         wait_until(
             lambda: self.airflow.api.run_ended(dag_id, self.name), f"{self.name} has ended", every=1
         )
-        self.airflow.api.clear(dag_id, self.name, "image")
+        self.airflow.api.clear(dag_id, self.name, self.task_id)
         self.task(fresh=True)
 
     def collect(self, job_id: str) -> None:
@@ -189,6 +208,16 @@ class Stage:
         with suppress(FileNotFoundError):
             return "\n".join(file.read_text() for file in files)
         return ""
+
+    def wait_for_trigger(self) -> None:
+        """Wait until the task is deferred and its trigger has polled."""
+        self.reaches("deferred")
+        before = self._polls
+        wait_until(lambda: self._polls > before, f"the trigger of {self.name} polls")
+
+    @property
+    def _polls(self) -> int:
+        return sum(entry.route in ("job", "jobs") for entry in self.ledger.entries)
 
     def finish_job(self) -> None:
         """Let a job of LONG latency be finished now, and a job after it take a second."""

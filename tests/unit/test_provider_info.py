@@ -146,4 +146,4 @@ def test_the_examples_are_where_airflow_looks_for_them():
         for folder in (package / "example_dags", package.parent / "example_dags")
         if folder.is_dir()
     )
-    assert len(list(folder.glob("example_*.py"))) == 8
+    assert len(list(folder.glob("example_*.py"))) == 9

@@ -13,7 +13,11 @@ def info(id: str = "gpt-image-1.5", **fields) -> ModelInfo:
     return ModelInfo(id=id, cost_min=1, **fields)
 
 
-THREE = GenerateRequest.parse(prompt="a mug", model="gpt-image-1.5", params={"number_of_images": 3})
+THREE = GenerateRequest.parse(
+    prompt="a mug",
+    model="gpt-image-1.5",
+    params={"number_of_images": 3},
+)
 
 
 @pytest.mark.parametrize(

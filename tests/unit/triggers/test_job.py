@@ -16,8 +16,7 @@ from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.polling import report
 from airflow_provider_apiframe.polling.wait import Wait
 from airflow_provider_apiframe.polling.watcher import JobWatcher
-from airflow_provider_apiframe.triggers import job as job_module
-from airflow_provider_apiframe.triggers import request_share
+from airflow_provider_apiframe.triggers import base, request_share
 from airflow_provider_apiframe.triggers.job import (
     MIN_DEFERRAL_SECONDS,
     ApiframeJobTrigger,
@@ -123,7 +122,7 @@ def test_whatever_breaks_the_wait_the_task_learns_the_job_id(connected, job_id, 
 def no_pause(monkeypatch):
     """What the trigger sleeps away takes no time."""
     real = asyncio.sleep
-    monkeypatch.setattr(job_module, "sleep", lambda _: real(0))
+    monkeypatch.setattr(base, "sleep", lambda _: real(0))
 
 
 def test_a_connection_that_cannot_be_read_for_a_while_is_ridden_out(
@@ -154,7 +153,7 @@ def test_a_connection_that_stays_away_ends_in_a_timeout_that_names_it_without_se
 
 
 def test_a_wait_says_how_the_job_is(connected, job_id, monkeypatch, caplog, capfd):
-    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(base, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.02)
     body = {"id": job_id, "status": "PROCESSING", "progress": 10}
     connected.faults.next("job", body=body, times=5)
@@ -164,7 +163,7 @@ def test_a_wait_says_how_the_job_is(connected, job_id, monkeypatch, caplog, capf
 
 
 def test_a_wait_says_soon_that_the_job_began(connected, job_id, monkeypatch, caplog, capfd):
-    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(base, "LOOK_SECONDS", 0.02)
     body = {"id": job_id, "status": "PROCESSING", "progress": 10}
     connected.faults.next("job", body=body, times=5)
     events_of(trigger(job_id))
@@ -249,7 +248,7 @@ def test_a_key_that_was_replaced_while_the_job_ran_is_taken_from_the_connection(
         return read[-1]
 
     monkeypatch.setattr(ApiframeHook, "async_settings", settings)
-    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(base, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.02)
     (event,) = events_of(trigger(job_id))
     assert event.payload["status"] == "finished"
@@ -281,7 +280,7 @@ def pauses(monkeypatch) -> list[float]:
         slept.append(seconds)
         return real(0)
 
-    monkeypatch.setattr(job_module, "sleep", sleep)
+    monkeypatch.setattr(base, "sleep", sleep)
     return slept
 
 

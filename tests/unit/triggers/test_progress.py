@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
-from airflow_provider_apiframe.triggers import job as job_module
+from airflow_provider_apiframe.triggers import base
 from airflow_provider_apiframe.triggers import progress as progress_module
 from airflow_provider_apiframe.triggers.job import ApiframeJobTrigger, job_from_event
 from airflow_provider_apiframe.triggers.progress import DeferredProgress
@@ -61,7 +61,7 @@ def trigger(job_id: str, **arguments) -> ApiframeJobTrigger:
 def test_a_trigger_shows_how_its_job_is_if_its_task_pushes_xcoms(
     connected, pushed, monkeypatch, keeps_progress
 ):
-    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(base, "LOOK_SECONDS", 0.02)
     job_id = ApiframeHook().generate_image(prompt="a poster").job_id
     body = {"id": job_id, "status": "PROCESSING", "progress": 10}
     connected.faults.next("job", body=body, times=5)
@@ -109,7 +109,7 @@ def test_an_airflow_that_never_answers_holds_the_wait_up_only_so_long(
 
     monkeypatch.setattr(progress_module, "push_from_trigger", hanging)
     monkeypatch.setattr(progress_module, "MAX_WRITE_SECONDS", 0.1)
-    monkeypatch.setattr(job_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(base, "LOOK_SECONDS", 0.02)
     job_id = ApiframeHook().generate_image(prompt="a poster").job_id
     connected.faults.next("job", body={"id": job_id, "status": "PROCESSING"}, times=5)
     assert run(trigger(job_id, keeps_progress=True)).status == "COMPLETED"
