@@ -136,9 +136,7 @@ class Submission:
         with admission.reservation:
             if admission.reservation.limited and not is_recorded:
                 # Without it the limit, used up by this very image, would refuse a retry.
-                self.records.write_before_submit(
-                    self._record_of(references, scope, generation, job_id=None)
-                )
+                self._record(references, scope, generation, job_id=None, is_needed=True)
             return self._submit_or_reconnect(references, scope, generation, admission)
 
     def _submit_or_reconnect(
@@ -271,17 +269,10 @@ class Submission:
         scope: IdempotencyScope,
         generation: int,
         job_id: str | None,
+        *,
+        is_needed: bool = False,
     ) -> None:
-        self.records.write(self._record_of(references, scope, generation, job_id))
-
-    def _record_of(
-        self,
-        references: References,
-        scope: IdempotencyScope,
-        generation: int,
-        job_id: str | None,
-    ) -> SubmissionRecord:
-        return SubmissionRecord(
+        record = SubmissionRecord(
             job_id=job_id,
             fingerprint=fingerprint(references.hashed),
             scope=scope.number,
@@ -291,6 +282,8 @@ class Submission:
             file_hashes=hashes_by_path(references.hashes),
             uploads=dict(references.uploads),
         )
+        write = self.records.write_before_submit if is_needed else self.records.write
+        write(record)
 
 
 def _reconnected(job: Job) -> Submitted:

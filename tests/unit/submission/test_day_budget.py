@@ -252,6 +252,25 @@ def test_what_a_wave_of_jobs_holds_shrinks_with_each_that_was_accepted(limited, 
         assert rest_of_day(ApiframeHook()) == PRICE
 
 
+def test_credits_that_a_process_holds_for_a_slow_wave_stay_held(limited, monkeypatch):
+    limited(PRICE)
+    check_day_budget(ApiframeHook(), PRICE)
+    later(monkeypatch, 2 * 60 * 60)
+    with pytest.raises(BudgetExceededError, match="12 credits were spent or are held"):
+        check_day_budget(ApiframeHook(), PRICE)
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(60, 0), (60 * 60, PRICE)])
+def test_of_a_process_on_another_host_nobody_can_tell_so_its_credits_are_held_for_minutes(
+    seconds, rest, limited, monkeypatch
+):
+    limited(PRICE)
+    monkeypatch.setattr(day_ledger, "_this_process", lambda: "another-host 1")
+    check_day_budget(ApiframeHook(), PRICE)
+    later(monkeypatch, seconds)
+    assert rest_of_day(ApiframeHook()) == rest
+
+
 def test_credits_that_a_dead_process_held_are_free_again(limited, monkeypatch):
     limited(PRICE)
     monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 0.0)
@@ -267,7 +286,7 @@ def test_a_process_is_known_to_be_dead():
     host = mine.rpartition(" ")[0]
     assert day_ledger._is_running(mine)
     assert not day_ledger._is_running(f"{host} {ended.pid}")
-    assert day_ledger._is_running(f"another-{host} {ended.pid}")
+    assert day_ledger._is_running(f"another-{host} {ended.pid}") is None
 
 
 def test_processes_that_submit_at_the_same_moment_do_not_exceed_the_limit(limited, temporary_files):
