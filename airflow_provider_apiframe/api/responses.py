@@ -167,7 +167,8 @@ def _refusal(call: Call[Any], response: Response, name: str) -> tuple[type[Apifr
             f"The API key of {name} is inactive or may not do this. "
             "Look at it in console.apiframe.ai."
         )
-    if status in (404, 409) and call.path == MidjourneyActionRequest.path:
+    is_of_the_key = status == 409 and "idempoten" in _message(response).lower()
+    if status in (404, 409) and call.path == MidjourneyActionRequest.path and not is_of_the_key:
         return ParentJobError, (
             "Apiframe did not take the action; nothing was paid. It goes on from a finished "
             "Midjourney job of the same user: upsample and variation from one with four images, "

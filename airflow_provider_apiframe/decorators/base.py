@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,7 @@ from airflow_provider_apiframe.literals import (
     one_file_error,
 )
 from airflow_provider_apiframe.operators.request import RequestOperator
-from airflow_provider_apiframe.triggers.job import arguments_of
+from airflow_provider_apiframe.triggers.job import MAX_ARGUMENTS_BYTES, arguments_of
 from airflow_provider_apiframe.version_compat import call_with_context
 
 if TYPE_CHECKING:
@@ -115,7 +116,18 @@ class DecoratedImageOperator(DecoratedOperator, RequestOperator):
         if request.params and params and self._is_unknown(request.model):
             params = {request.params.body_key: params}
         self.decided_arguments = (self.decided_arguments or {}) | {self.params_field: params}
+        self._check_that_it_can_be_deferred()
         return request
+
+    def _check_that_it_can_be_deferred(self) -> None:
+        if not (self.deferrable and self.wait_for_completion):
+            return
+        size = len(json.dumps(self.decided_arguments))
+        if size > MAX_ARGUMENTS_BYTES:
+            raise self._wrong(
+                f"returned arguments that have {size} bytes as JSON: a deferred task takes at most "
+                f"{MAX_ARGUMENTS_BYTES} bytes along. Return less, or set deferrable=False"
+            )
 
     def _is_unknown(self, model: str) -> bool:
         return self.params_name == "params" and model not in MODELS

@@ -193,7 +193,8 @@ class ApiframeOperator(BaseOperator):
                     wait,
                     self.apiframe_conn_id,
                     reused=reused,
-                    prompt=job.prompt or request.prompt,
+                    # Decided arguments have it: once is enough for the trigger's row.
+                    prompt=None if self.decided_arguments else job.prompt or request.prompt,
                     keeps_progress=bool(self.do_xcom_push),
                     arguments=self.decided_arguments,
                 )

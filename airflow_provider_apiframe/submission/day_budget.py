@@ -25,11 +25,12 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from airflow_provider_apiframe.api.errors import BudgetExceededError
+from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
 from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.submission.day_ledger import DayLedger
 from airflow_provider_apiframe.submission.day_scan import scan_day
 from airflow_provider_apiframe.submission.shared_file import (
+    HeldFileError,
     LockedFile,
     SharedFileError,
     locked_file,
@@ -49,6 +50,12 @@ RECHECK_SECONDS = 1.0
 SETTLING_SECONDS = 10.0
 """For so long a submit waits for what others hold, where that decides. A scan may show the jobs of
 a process that still holds credits for them."""
+
+
+class DayBudgetBusyError(ApiframeError):
+    """Other tasks on this machine took too long over the day's sum. Nothing was submitted."""
+
+    transient = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,8 @@ def check_day_budget(hook: ApiframeHook, credits: float | None) -> DayReservatio
     :returns: holds the credits; submit within its ``with`` block, and tell it each job with
         :meth:`DayReservation.accepted`, so that other tasks do not count it twice.
     :raises BudgetExceededError: they may exceed it, or nobody can tell.
+    :raises DayBudgetBusyError: others keep the file for too long, mostly because the list of jobs
+        is slow or its rate limit is reached. Past them all that wait could submit at once.
     """
     settings = hook.client.settings
     limit = settings.max_credits_per_day
@@ -116,6 +125,12 @@ def check_day_budget(hook: ApiframeHook, credits: float | None) -> DayReservatio
         )
     try:
         return _reserve(hook, credits, limit)
+    except HeldFileError as error:
+        raise DayBudgetBusyError(
+            "Other tasks on this machine are summing what was spent since midnight UTC, so "
+            f"max_credits_per_day={limit:g} of {settings.name} could not be checked: {error}. "
+            "Nothing was submitted. Let Airflow retry the task."
+        ) from None
     except SharedFileError as error:
         _warn(error)
     spent = scan_day(hook, time.time()).scan.spent

@@ -15,8 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_apiframe.submission.day_scan import LIST_LAG, DayScan, Scanned
 
-HELD_SECONDS = 900.0
-"""For so long a process holds credits without a word. A submit with all its retries takes less."""
+HELD_SECONDS = 6 * 3600.0
+"""For so long a process that runs on this host holds credits without a word, as a batch does while
+it submits a wave under a rate limit. Later another process may have its number."""
+
+UNSEEN_SECONDS = 900.0
+"""The same for a process of another host, of which nobody can tell whether it runs: a container
+that shares the folder."""
 
 
 class Held(BaseModel):
@@ -41,7 +46,9 @@ class Held(BaseModel):
         """Return whether a scan may not show yet what these credits were held for."""
         begun = scanned.scan.begun
         if self.process is not None:
-            return begun - self.since < HELD_SECONDS and _is_running(self.process)
+            seen = _is_running(self.process)
+            longest = UNSEEN_SECONDS if seen is None else HELD_SECONDS if seen else 0.0
+            return begun - self.since < longest
         if self.job_id is not None:
             listed = self.job_id in scanned.job_ids
             return not listed and begun - self.since < LIST_LAG.total_seconds()
@@ -132,10 +139,11 @@ def _this_process() -> str:
     return f"{socket.gethostname()} {os.getpid()}"
 
 
-def _is_running(process: str) -> bool:
+def _is_running(process: str) -> bool | None:
+    """Return whether a process runs, None where nobody can tell."""
     host, _, pid = process.rpartition(" ")
     if host != socket.gethostname() or not pid.isdigit():
-        return True  # of a container that shares the folder: nobody can tell
+        return None
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

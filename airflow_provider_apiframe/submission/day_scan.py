@@ -144,6 +144,8 @@ def _charge(job: Job) -> float | None:
     if job.status == "FAILED":
         return 0.0  # "refunded in full", says the vendor, whatever the job still shows
     cost = job.credit_cost
+    if cost == 0 and not job.is_terminal:
+        return None  # it may be said once the job has ended
     return float(cost) if cost is not None and 0 <= cost < float("inf") else None
 
 

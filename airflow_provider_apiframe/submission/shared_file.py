@@ -29,6 +29,10 @@ class SharedFileError(Exception):
     """The file cannot be used; the reason is its text."""
 
 
+class HeldFileError(SharedFileError):
+    """Others held the file for too long. It can be used, but not now."""
+
+
 @dataclass(frozen=True)
 class LockedFile:
     """The file while nobody else reads or writes it.
@@ -76,8 +80,8 @@ class LockedFile:
 def locked_file(name: str) -> Iterator[LockedFile]:
     """Hold the file *name* for this task alone.
 
-    :raises SharedFileError: the folder is somebody else's, or a link; there is no place for it; or
-        others held the file for too long.
+    :raises SharedFileError: the folder is somebody else's, or a link; or there is no place for it.
+    :raises HeldFileError: others held the file for too long.
     """
     with _telling():
         folder = _open_own_folder()
@@ -117,7 +121,7 @@ def _lock(folder: int, name: str) -> int:
         except BlockingIOError:
             if time.monotonic() > end:
                 os.close(lock)
-                raise SharedFileError(f"others held it for {LOCK_SECONDS:g} s") from None
+                raise HeldFileError(f"others held it for {LOCK_SECONDS:g} s") from None
         except BaseException:
             os.close(lock)
             raise

@@ -135,7 +135,8 @@ class Submission:
         )
         with admission.reservation:
             if admission.reservation.limited and not is_recorded:
-                self._record(references, scope, generation, job_id=None)
+                # Without it the limit, used up by this very image, would refuse a retry.
+                self._record(references, scope, generation, job_id=None, is_needed=True)
             return self._submit_or_reconnect(references, scope, generation, admission)
 
     def _submit_or_reconnect(
@@ -268,6 +269,8 @@ class Submission:
         scope: IdempotencyScope,
         generation: int,
         job_id: str | None,
+        *,
+        is_needed: bool = False,
     ) -> None:
         record = SubmissionRecord(
             job_id=job_id,
@@ -279,7 +282,8 @@ class Submission:
             file_hashes=hashes_by_path(references.hashes),
             uploads=dict(references.uploads),
         )
-        self.records.write(record)
+        write = self.records.write_before_submit if is_needed else self.records.write
+        write(record)
 
 
 def _reconnected(job: Job) -> Submitted:

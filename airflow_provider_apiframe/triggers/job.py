@@ -30,6 +30,10 @@ from airflow_provider_apiframe.triggers.base import (
     broken_wait,
 )
 
+MAX_ARGUMENTS_BYTES = 40_000
+"""How much a task may take along, as JSON. Airflow encrypts what a trigger's row holds, which makes
+four thirds of it, and MySQL's column for that takes 65,535 bytes."""
+
 
 class ApiframeJobTrigger(WaitingTrigger):
     """Fires once: when the job is finished, the deadline has passed, or waiting broke.
@@ -49,7 +53,7 @@ class ApiframeJobTrigger(WaitingTrigger):
         MIN_DEFERRAL_SECONDS.
     :param keeps_progress: whether it may push an XCom that says how far the job is.
     :param arguments: what the task decided when it ran and is told again when it resumes: a mapping
-        of JSON values, passed on to the event as it is.
+        of JSON values, at most MAX_ARGUMENTS_BYTES of them, passed on to the event as it is.
     """
 
     def __init__(

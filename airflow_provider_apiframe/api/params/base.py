@@ -5,7 +5,9 @@ A family's module is its fields and its rules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -197,8 +199,7 @@ class ModelParams(ImageArguments):
     @property
     def outputs(self) -> int:
         """How many images are asked for."""
-        asked = (self.value(name) for name in _OUTPUT_FIELDS)
-        return max([1, *(count for count in asked if type(count) is int)])
+        return max([1, *(_count(self.value(name)) for name in _OUTPUT_FIELDS)])
 
     @classmethod
     def spellings(
@@ -241,6 +242,19 @@ def invalid(name: str, value: Any, reason: str) -> InvalidRequestError:
     """Return the error for one argument."""
     reasons = {name: [reason]}
     return InvalidRequestError(format_errors(reasons, {name: value}), fields=reasons)
+
+
+def _count(number: Any) -> int:
+    """Return a number of images, 0 for what is none.
+
+    Of a model that is not known it comes as it was given: the API may take 4.0 and "4" for 4, and
+    charge for them.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float, str)):
+        return 0
+    with suppress(ValueError, OverflowError):  # no number, or none that is finite
+        return math.ceil(float(number))
+    return 0
 
 
 def _readable_name(name: Any) -> str:

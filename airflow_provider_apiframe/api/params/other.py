@@ -62,10 +62,10 @@ class OtherParams(ModelParams):
 
 def _wrong(value: Any, depth: int) -> str | None:
     """Return why *value* is no JSON, None if it is."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool)):
         return None
-    if isinstance(value, float):
-        return None if math.isfinite(value) else "JSON has no number that is not finite"
+    if isinstance(value, (int, float)):
+        return None if _is_finite(value) else "JSON has no number that is not finite"
     if not depth:
         return f"is nested more than {MAX_DEPTH} levels deep"
     if isinstance(value, dict):
@@ -75,3 +75,10 @@ def _wrong(value: Any, depth: int) -> str | None:
     if isinstance(value, (list, tuple)):
         return next((reason for item in value if (reason := _wrong(item, depth - 1))), None)
     return f"must be JSON, not {type(value).__name__}"
+
+
+def _is_finite(number: int | float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that is infinite to all but Python
+        return False

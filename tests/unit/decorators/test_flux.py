@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred, task
+from cryptography.fernet import Fernet
 
 from airflow_provider_apiframe.decorators.flux import flux_task
+from airflow_provider_apiframe.decorators.image import image_task
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 
@@ -154,6 +156,31 @@ class Counted:
     def __call__(self) -> Any:
         self.calls += 1
         return self.returned[min(self.calls, len(self.returned)) - 1]
+
+
+MYSQL_TEXT = 65_535  # the smallest column that Airflow's databases have for a trigger
+
+
+def encrypted(deferred: TaskDeferred) -> str:
+    """What Airflow's database has to hold of the trigger."""
+    key = Fernet(Fernet.generate_key())
+    return key.encrypt(json.dumps(deferred.trigger.serialize()[1]).encode()).decode()
+
+
+def test_what_a_deferred_task_takes_along_fits_airflows_databases(connected, ti):
+    returned = {"prompt": "\u5929" * 5000}
+    longest = image_task(model="wan-image-2.7", deferrable=True)(returning(returned))().operator
+    with pytest.raises(TaskDeferred) as deferred:
+        longest.execute({"ti": ti})
+    assert len(encrypted(deferred.value)) < MYSQL_TEXT
+
+
+def test_more_than_a_deferred_task_can_take_along_is_refused_before_anything_is_paid(connected, ti):
+    returned = {"prompt": "a mug", "params": {"fooParams": {"text": "x" * 50_000}}}
+    large = image_task(model="foo-1", deferrable=True)(returning(returned))().operator
+    with pytest.raises(InvalidParameterError, match=r"at most 40000 bytes.*deferrable=False"):
+        large.execute({"ti": ti})
+    assert connected.state.jobs_created == 0
 
 
 def resumed(deferred: TaskDeferred) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_apiframe.api.errors import (
+    ConflictError,
     InvalidRequestError,
     ParentJobError,
     UnreadableFileError,
@@ -155,6 +156,12 @@ def test_a_mask_for_midjourney_is_sent_within_the_request(hook, grid, file):
 def test_an_action_that_the_parent_does_not_allow_is_refused(hook, grid):
     with pytest.raises(ParentJobError):
         hook.midjourney_action(grid, "pan", direction="left")
+
+
+def test_an_action_under_the_key_of_another_one_is_a_conflict_for_that_one_is_paid(hook, grid):
+    hook.midjourney_action(grid, "upsample", index=1, idempotency_key="one")
+    with pytest.raises(ConflictError, match="is paid for"):
+        hook.midjourney_action(grid, "upsample", index=2, idempotency_key="one")
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ from airflow_provider_apiframe.api.errors import BudgetExceededError, ServiceUna
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.submission import day_budget, day_ledger, shared_file
 from airflow_provider_apiframe.submission.day_budget import (
+    DayBudgetBusyError,
     DayReservation,
     check_day_budget,
     rest_of_day,
 )
 from airflow_provider_apiframe.submission.day_ledger import DayLedger
 from airflow_provider_apiframe.submission.day_scan import DayScan
+from airflow_provider_apiframe.submission.records import NotRecordedError
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
 
@@ -250,6 +252,25 @@ def test_what_a_wave_of_jobs_holds_shrinks_with_each_that_was_accepted(limited, 
         assert rest_of_day(ApiframeHook()) == PRICE
 
 
+def test_credits_that_a_process_holds_for_a_slow_wave_stay_held(limited, monkeypatch):
+    limited(PRICE)
+    check_day_budget(ApiframeHook(), PRICE)
+    later(monkeypatch, 2 * 60 * 60)
+    with pytest.raises(BudgetExceededError, match="12 credits were spent or are held"):
+        check_day_budget(ApiframeHook(), PRICE)
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(60, 0), (60 * 60, PRICE)])
+def test_of_a_process_on_another_host_nobody_can_tell_so_its_credits_are_held_for_minutes(
+    seconds, rest, limited, monkeypatch
+):
+    limited(PRICE)
+    monkeypatch.setattr(day_ledger, "_this_process", lambda: "another-host 1")
+    check_day_budget(ApiframeHook(), PRICE)
+    later(monkeypatch, seconds)
+    assert rest_of_day(ApiframeHook()) == rest
+
+
 def test_credits_that_a_dead_process_held_are_free_again(limited, monkeypatch):
     limited(PRICE)
     monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 0.0)
@@ -265,7 +286,7 @@ def test_a_process_is_known_to_be_dead():
     host = mine.rpartition(" ")[0]
     assert day_ledger._is_running(mine)
     assert not day_ledger._is_running(f"{host} {ended.pid}")
-    assert day_ledger._is_running(f"another-{host} {ended.pid}")
+    assert day_ledger._is_running(f"another-{host} {ended.pid}") is None
 
 
 def test_processes_that_submit_at_the_same_moment_do_not_exceed_the_limit(limited, temporary_files):
@@ -377,13 +398,24 @@ def test_a_file_that_is_a_link_is_not_followed(limited, temporary_files, tmp_pat
     assert target.read_text() == "precious"
 
 
-def test_a_file_that_others_hold_for_too_long_is_not_used(limited, monkeypatch):
-    limited(PRICE)
-    check_day_budget(ApiframeHook(), 1)
+def test_a_submit_that_others_keep_waiting_for_too_long_is_left_to_a_retry(limited, monkeypatch):
+    sandbox = limited(PRICE)
     monkeypatch.setattr(shared_file, "LOCK_SECONDS", 0.0)
     name = day_budget._file_name(ApiframeHook().client.settings)
-    with shared_file.locked_file(name):
-        assert check_day_budget(ApiframeHook(), PRICE) == DayReservation(limited=True)
+    with (
+        shared_file.locked_file(name),
+        pytest.raises(DayBudgetBusyError, match="Nothing was") as caught,
+    ):
+        task().run()
+    assert caught.value.transient
+    assert sandbox.state.jobs_created == 0
+
+
+def test_the_rest_of_the_day_is_read_without_the_file_that_others_hold(limited, monkeypatch):
+    limited(PRICE)
+    monkeypatch.setattr(shared_file, "LOCK_SECONDS", 0.0)
+    with shared_file.locked_file(day_budget._file_name(ApiframeHook().client.settings)):
+        assert rest_of_day(ApiframeHook()) == PRICE
 
 
 def test_a_lock_that_was_cleaned_away_is_made_anew(limited, temporary_files):
@@ -410,6 +442,39 @@ def test_a_retry_whose_image_is_paid_is_not_refused(limited, store, kill):
     with pytest.raises(Killed):
         paid.run(kill=kill)
     assert paid.run()["reused"] is True
+    assert sandbox.state.credits_spent == PRICE
+
+
+class BrokenStore(Store):
+    """A task state store that takes nothing for now."""
+
+    is_broken = True
+
+    def set(self, key, value):
+        if self.is_broken:
+            raise OSError("no space left")
+        super().set(key, value)
+
+
+def test_nothing_is_submitted_that_a_retry_could_not_know_of(limited):
+    sandbox = limited(PRICE)
+    store = BrokenStore()
+    each = task(store=store)
+    with pytest.raises(NotRecordedError, match="no space left") as caught:
+        each.run(kill="after the POST")
+    assert caught.value.transient
+    assert sandbox.state.jobs_created == 0
+    store.is_broken = False
+    assert each.run()["reused"] is False
+    assert sandbox.state.credits_spent == PRICE
+
+
+def test_without_a_limit_a_store_that_takes_nothing_is_no_obstacle(limited):
+    sandbox = limited(None)
+    each = task(store=BrokenStore())
+    with pytest.raises(Killed):
+        each.run(kill="after the POST")
+    assert each.run()["reused"] is True
     assert sandbox.state.credits_spent == PRICE
 
 

@@ -110,6 +110,12 @@ def test_a_job_whose_cost_is_not_told_counts_with_the_highest_price(fields, spen
     assert scan(Feed([job(NOON, cost, **fields)], [FLEX, PER_OUTPUT])).spent == spent
 
 
+@pytest.mark.parametrize("status", ["QUEUED", "PROCESSING", "SOMETHING_NEW"])
+def test_a_job_that_still_runs_is_not_free_whatever_the_list_says_so_far(status):
+    feed = Feed([job(NOON, 0, status=status)], [FLEX, PER_OUTPUT])
+    assert scan(feed).spent == 7
+
+
 def test_without_any_price_nobody_can_tell_what_was_spent():
     with pytest.raises(BudgetExceededError, match="does not say what job"):
         scan(Feed([job(NOON, None)], [ModelInfo(id="flux-2-flex")]))

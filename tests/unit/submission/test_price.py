@@ -41,3 +41,19 @@ def test_the_top_of_the_range_counts_for_each_output_unless_the_price_is_flat(ca
 @pytest.mark.parametrize("catalogue", [[], [info()], [info("another", cost_max=9)]])
 def test_a_price_that_the_catalogue_does_not_say_is_none(catalogue):
     assert price_of(THREE, catalogue) is None
+
+
+@pytest.mark.parametrize("number", [3, 3.0, "3", " 3 ", 2.5])
+def test_the_images_of_a_model_that_is_not_known_count_however_their_number_is_written(number):
+    request = GenerateRequest.parse(
+        prompt="a mug", model="foo-9", params={"fooParams": {"num_outputs": number}}
+    )
+    assert price_of(request, [info("foo-9", cost_max=9, pricing_mode="per-output")]) == 27
+
+
+@pytest.mark.parametrize("number", [None, True, 0, -2, "many", "nan", "inf", [3], {}])
+def test_what_is_no_number_of_images_counts_as_one(number):
+    request = GenerateRequest.parse(
+        prompt="a mug", model="foo-9", params={"fooParams": {"num_outputs": number}}
+    )
+    assert price_of(request, [info("foo-9", cost_max=9, pricing_mode="per-output")]) == 9
