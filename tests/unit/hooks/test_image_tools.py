@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_apiframe.api.errors import (
+    ConflictError,
     InvalidRequestError,
     ParentJobError,
     UnreadableFileError,
@@ -153,8 +154,14 @@ def test_a_mask_for_midjourney_is_sent_within_the_request(hook, grid, file):
 
 
 def test_an_action_that_the_parent_does_not_allow_is_refused(hook, grid):
-    with pytest.raises(ParentJobError):
+    with pytest.raises(ParentJobError, match=f"'pan' for parent_job_id='{grid}'; nothing was paid"):
         hook.midjourney_action(grid, "pan", direction="left")
+
+
+def test_a_key_that_was_used_for_another_action_is_not_taken_for_a_wrong_parent(hook, grid):
+    hook.midjourney_action(grid, "upsample", index=1, idempotency_key="sketch")
+    with pytest.raises(ConflictError, match="idempotency key was already used"):
+        hook.midjourney_action(grid, "upsample", index=2, idempotency_key="sketch")
 
 
 @pytest.mark.parametrize(

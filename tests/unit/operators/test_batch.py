@@ -211,6 +211,24 @@ def test_the_manifest_is_pushed_before_anything_is_submitted(connected, tmp_path
     assert [line["status"] for line in task.manifest()] == ["NOT_SUBMITTED"] * 2
 
 
+def test_the_log_of_a_task_that_succeeds_says_which_requests_failed(
+    connected, tmp_path, caplog, capfd
+):
+    wanted = [{"prompt": "a mug"}, {"prompt": "[fail: NSFW content] a cap"}]
+    task = BatchTask(tmp_path, requests=wanted, min_success=1)
+    result = task.run()
+    text = said(caplog, capfd)
+    assert "1 of 2 requests failed, which min_success allows" in text
+    assert "The first errors: NSFW content. The manifest has all: " + result["manifest"] in text
+
+
+def test_the_log_of_a_task_without_failed_requests_warns_of_none(
+    connected, tmp_path, caplog, capfd
+):
+    BatchTask(tmp_path, requests=requests(2)).run()
+    assert "requests failed" not in said(caplog, capfd)
+
+
 def test_a_failed_try_says_why(connected, tmp_path):
     task = BatchTask(tmp_path, requests=requests(2, "[fail: content policy] {}"))
     with pytest.raises(AirflowFailException):
