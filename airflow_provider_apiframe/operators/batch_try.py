@@ -140,6 +140,8 @@ class BatchTry:
             )
         if public := public_url(result["manifest"]):
             ImageLink().show(self.task, self.context, public)
+        else:
+            ImageLink().leads_nowhere(self.task)
         inputs = dict.fromkeys(
             image
             for wanted in self.run.batch.requests.values()
