@@ -67,7 +67,7 @@ lint: $(VENV)/.ready  ## Style, types, import rules, workflows
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
 
-catalog: $(VENV)/.ready  ## Compare the table of models with the vendor's live list (CATALOG="--openapi FILE": with a file)
+catalog: $(VENV)/.ready  ## Compare the table of models with the vendor's live list (CATALOG="--openapi FILE" or "--base-url URL")
 	@$(BIN)/python scripts/catalog.py $(CATALOG)
 
 sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765

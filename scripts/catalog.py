@@ -1,8 +1,9 @@
-"""``make catalog``: what the vendor has changed since the table of models was written.
+"""make catalog: what the vendor has changed since the table of models was written.
 
 Asks the live catalogue, which has ids only and needs no key, or reads an OpenAPI file of the
 vendor, which has the parameters and their limits, too. Prints what is new, gone or different, and
-ends with 1 if something is. With ``--write FILE`` it writes the tables of that page anew instead.
+ends with 1 if something is, with 2 if the list or the file cannot be read. With ``--write FILE`` it
+writes the tables of that page anew instead.
 """
 
 from __future__ import annotations
@@ -41,18 +42,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--openapi", type=Path, help="an OpenAPI file of the vendor")
-    source.add_argument("--base-url", default=DEFAULT_BASE_URL, help="of the API")
+    source.add_argument(
+        "--base-url",
+        default=DEFAULT_BASE_URL,
+        help="of the API, or of a sandbox (default: %(default)s)",
+    )
     source.add_argument("--write", type=Path, help="the page whose tables are written anew")
     arguments = parser.parse_args()
     if arguments.write:
         arguments.write.write_text(with_tables(arguments.write.read_text()))
         return 0
     if arguments.openapi:
-        found = list(differences(json.loads(arguments.openapi.read_text())))
         where = str(arguments.openapi)
+        try:
+            document = json.loads(arguments.openapi.read_text())
+        except (OSError, ValueError) as error:
+            return unreadable(where, error)
+        found = list(differences(document))
     else:
         where = f"{arguments.base_url.rstrip('/')}/v2/models?modality=image"
-        listed = listed_ids(where)
+        try:
+            listed = listed_ids(where)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return unreadable(where, error)
         found = [f"{id}: new" for id in listed if id not in MODELS and id not in TOOLS]
         unlisted = [id for id in (*MODELS, *TOOLS) if id not in listed]
         if unlisted:  # the vendor curates the list, so that is no news
@@ -61,6 +73,13 @@ def main() -> int:
         "\n".join([*found, f"{where}: {len(found) or 'no'} differences from the table of models"])
     )
     return 1 if found else 0
+
+
+def unreadable(where: str, error: Exception) -> int:
+    """Say that there is nothing to compare with; return how the script ends."""
+    reason = str(error).partition("\n")[0]
+    print(f"{where} cannot be read: {type(error).__name__}: {reason}", file=sys.stderr)
+    return 2
 
 
 def listed_ids(url: str) -> list[str]:

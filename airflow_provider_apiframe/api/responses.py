@@ -167,12 +167,15 @@ def _refusal(call: Call[Any], response: Response, name: str) -> tuple[type[Apifr
             f"The API key of {name} is inactive or may not do this. "
             "Look at it in console.apiframe.ai."
         )
+    # A 409 has two meanings for an action, and only its text says which.
     is_of_the_key = status == 409 and "idempoten" in _message(response).lower()
     if status in (404, 409) and call.path == MidjourneyActionRequest.path and not is_of_the_key:
+        body = call.body or {}
+        action, parent = body.get("action"), body.get("parentJobId")
         return ParentJobError, (
-            "Apiframe did not take the action; nothing was paid. It goes on from a finished "
-            "Midjourney job of the same user: upsample and variation from one with four images, "
-            "the other actions from one that was upsampled."
+            f"Apiframe did not take the action {action!r} for parent_job_id={parent!r}; nothing "
+            "was paid. It goes on from a finished Midjourney job of the same user: upsample and "
+            "variation from one with four images, the other actions from one that was upsampled."
         )
     if status == 404:
         return NotFoundError, (

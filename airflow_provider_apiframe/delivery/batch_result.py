@@ -98,6 +98,14 @@ def needed_images(min_success: float, total: int) -> int:
     return math.ceil(round(min_success * total, 6))  # 0.55 of 100 is 55, whatever floats make of it
 
 
+def first_errors(lines: Collection[ManifestLine]) -> str:
+    """Return why requests have no images, each reason once and few of them."""
+    errors = dict.fromkeys(
+        _REQUEST_ID.sub("", line.error) for line in lines if line.error and not is_saved(line)
+    )
+    return "; ".join(list(errors)[:_SHOWN_ERRORS]) or "none"
+
+
 def check_success(lines: Collection[ManifestLine], result: BatchResult, min_success: float) -> None:
     """Refuse a batch of which too little succeeded.
 
@@ -107,10 +115,6 @@ def check_success(lines: Collection[ManifestLine], result: BatchResult, min_succ
     if result["succeeded"] >= needed:
         return
     share = "" if isinstance(min_success, int) else f" ({needed:,})"
-    errors = dict.fromkeys(
-        _REQUEST_ID.sub("", line.error) for line in lines if line.error and not is_saved(line)
-    )
-    shown = "; ".join(list(errors)[:_SHOWN_ERRORS]) or "none"
     may_pass = any(failed_for_now(line) or is_unfinished(line) for line in lines)
     advice = (
         "A retry keeps what was made, collects what goes on, and submits anew what failed for a "
@@ -121,7 +125,7 @@ def check_success(lines: Collection[ManifestLine], result: BatchResult, min_succ
     raise BatchFailedError(
         f"{result['succeeded']:,} of {result['total']:,} requests have their images, fewer than "
         f"min_success={min_success:g}{share}. {result['failed']:,} failed, "
-        f"{result['unfinished']:,} are not finished. The first errors: {shown}. All are in "
-        f"{result['manifest']}. {advice}",
+        f"{result['unfinished']:,} are not finished. The first errors: {first_errors(lines)}. "
+        f"All are in {result['manifest']}. {advice}",
         transient=may_pass,
     )

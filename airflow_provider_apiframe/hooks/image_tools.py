@@ -23,8 +23,9 @@ Params = ModelParams | Mapping[str, Any] | str | None
 class ImageTools:
     """The hook's methods for tools. Each submits a job, which costs credits when it is accepted.
 
-    An image may be an http(s) URL, a storage path, an absolute local path, a path object, or the
-    result of an earlier job; a file is uploaded first, anew with each call.
+    An image may be an http(s) URL (of a job: ``job.image_urls[0]``), a storage path, an absolute
+    local path, a path object, or the result of an earlier task; a file is uploaded first, anew with
+    each call.
 
     What all take: *webhook_url* and *webhook_events* as for ``generate_image``, *idempotency_key*
     as for ``submit``.
@@ -164,7 +165,8 @@ class ImageTools:
         :param prompt: at most 2000 characters (UTF-16 units).
         :returns: the job's id and status.
         :raises InvalidRequestError: an argument is wrong. Nothing was sent.
-        :raises ConflictError: that job does not allow the action. Nothing was paid.
+        :raises ParentJobError: that job is not there, or does not allow the action. Nothing was
+            paid.
         """
         from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
 

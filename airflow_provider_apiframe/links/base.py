@@ -47,6 +47,11 @@ class StoredLink(BaseOperatorLink):
         except Exception as error:  # of Airflow's API server, or of an XCom backend
             log.warning("The link %r could not be stored: %s", self.name, error)
 
+    def leads_nowhere(self, task: Any) -> None:
+        """Say that there is nothing to show, so that Airflow's question at the end asks no API
+        server, whose 404 ``airflow dags test`` logs as an error."""
+        task._links = {self.xcom_key: "", **_known_to(task)}
+
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the address, empty while it is not known."""
         known = _known_to(operator).get(self.xcom_key)

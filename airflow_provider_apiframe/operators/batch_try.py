@@ -11,7 +11,11 @@ from airflow_provider_apiframe.api.errors import JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.pages import job_page
 from airflow_provider_apiframe.delivery.assets import report_saved_batch
-from airflow_provider_apiframe.delivery.batch_result import BatchResult, check_success
+from airflow_provider_apiframe.delivery.batch_result import (
+    BatchResult,
+    check_success,
+    first_errors,
+)
 from airflow_provider_apiframe.delivery.progress import ProgressRecord, progress_of_batch
 from airflow_provider_apiframe.hooks.public_urls import public_url
 from airflow_provider_apiframe.links.image import ImageLink
@@ -119,6 +123,15 @@ class BatchTry:
         self.run.check_saved()
         result = self.run.result()
         check_success(self.run.lines, result, self.task.min_success)
+        if result["failed"]:
+            log.warning(
+                "%d of %d requests failed, which min_success allows. The first errors: %s. The "
+                "manifest has all: %s",
+                result["failed"],
+                result["total"],
+                first_errors(self.run.lines),
+                result["manifest"],
+            )
         if result["unfinished"]:
             log.warning(
                 "%d jobs were not finished in time. They go on and are paid for; the manifest has "
@@ -127,6 +140,8 @@ class BatchTry:
             )
         if public := public_url(result["manifest"]):
             ImageLink().show(self.task, self.context, public)
+        else:
+            ImageLink().leads_nowhere(self.task)
         inputs = dict.fromkeys(
             image
             for wanted in self.run.batch.requests.values()

@@ -197,7 +197,7 @@ class Shared:
             return f"{shown} here, a parameter of the model goes into {self.params_name}"
         if near := difflib.get_close_matches(text, [*known, *sorted(columns)], n=1):
             return f"{shown}, did you mean {near[0]!r}?"
-        also = " and the parameters of the models" if columns else ""
+        also = " and the parameters of the models; remove the column" if columns else ""
         return f"{shown}; known are {', '.join(known)}{also}"
 
 

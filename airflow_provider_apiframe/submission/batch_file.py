@@ -228,12 +228,21 @@ def _readable(lines: Iterator[str | _UnreadableLineError]) -> Iterator[str]:
 
 def _wrong_separator(first_line: str) -> str | None:
     for separator, shown in _OTHER_SEPARATORS.items():
-        if separator in first_line and "," not in first_line:
+        if separator not in first_line:
+            continue
+        # A name of another column may have a comma in it: "id;prompt;size, cm".
+        if "," not in first_line or _names_prompt(first_line, separator):
             return (
-                f"has its cells separated by {shown}, and a CSV file needs ','. In Excel save it "
-                'as "CSV UTF-8 (comma delimited)", or write JSON lines'
+                f"has its cells separated by {shown}, and a CSV file needs ','. Excel separates "
+                "them as the computer's region does, in German with ';': choose another "
+                'separator there, take "CSV UTF-8 (comma delimited)" in an English one, or write '
+                "JSON lines"
             )
     return None
+
+
+def _names_prompt(header: str, separator: str) -> bool:
+    return "prompt" in (name.strip('" \r\n') for name in header.split(separator))
 
 
 def _wrong_header(header: list[str], columns: Columns) -> str | None:

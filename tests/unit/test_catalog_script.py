@@ -29,7 +29,14 @@ if not SCRIPT.is_file():
 
 
 def catalog(*arguments: str) -> tuple[int, list[str]]:
-    """Run the script, and return how it ended and what it said."""
+    """Run the script, and return how it ended and what it said, without complaints."""
+    code, said, complained = run(*arguments)
+    assert not complained, complained
+    return code, said
+
+
+def run(*arguments: str) -> tuple[int, list[str], list[str]]:
+    """Run the script, and return how it ended, what it said and what it complained of."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
         capture_output=True,
@@ -37,8 +44,7 @@ def catalog(*arguments: str) -> tuple[int, list[str]]:
         timeout=120,
         check=False,
     )
-    assert not done.stderr, done.stderr
-    return done.returncode, done.stdout.splitlines()
+    return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
 
 def branch(model: Model) -> dict[str, Any]:
@@ -134,6 +140,24 @@ def test_a_model_that_is_listed_for_the_first_time_is_news(sandbox):
     assert code == 1
     assert f"{len(MODELS) + len(TOOLS)} models are not listed, and may work" in said[0]
     assert said[1] == "foo-9: new"
+
+
+def test_what_cannot_be_read_is_one_line(tmp_path, sandbox):
+    missing = tmp_path / "openapi.json"
+    page = tmp_path / "page.html"
+    page.write_text("<html>")
+    sandbox.faults.next("models", status=503)
+    for option, value in (
+        ("--openapi", missing),
+        ("--openapi", page),
+        ("--base-url", sandbox.url),
+        ("--base-url", "127.0.0.1:8765"),
+    ):
+        code, said, complained = run(option, str(value))
+        assert (code, said) == (2, [])
+        assert len(complained) == 1
+        assert f"{value}" in complained[0]
+        assert " cannot be read: " in complained[0]
 
 
 def test_the_tables_of_the_page_are_those_of_the_table_of_models(tmp_path):

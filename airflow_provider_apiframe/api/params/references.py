@@ -58,7 +58,12 @@ def one_reference(value: Any) -> Any:
         return None
     found = flat_references(value)
     if len(found) != 1:
-        raise RuleError(f"takes one image, {truncated_repr(value)} has {len(found)}")
+        if not found:
+            raise RuleError(f"takes one image, {truncated_repr(value)} has 0")
+        raise RuleError(
+            f"takes one image, {truncated_repr(value)} has {len(found)}; name one, such as "
+            "result['images'][1]"
+        )
     return found[0]
 
 

@@ -71,12 +71,12 @@ class ToolRequest(ImageRequest):
         params = parse_params(value, name="params", model=model, templated=templated, models=models)
         if model is not None and not params.body_key and not templated:
             near = nearest_model(model, models)
-            meant = f" (did you mean {near!r}?)" if near else ""
+            meant = f"did you mean {near!r}?" if near else f"known are {', '.join(models)}"
             raise invalid(
                 "model",
                 model,
-                f"is no model that this provider knows{meant}; with such a model params must have "
-                'one mapping by its name in the request\'s body: {"fooParams": {}}',
+                f"is no model that this provider knows ({meant}); with such a model params must "
+                'have one mapping by its name in the request\'s body: {"fooParams": {}}',
             )
         for name in cls.own_params:
             if (found := params.value(name)) is not None:

@@ -154,7 +154,7 @@ def test_a_mask_for_midjourney_is_sent_within_the_request(hook, grid, file):
 
 
 def test_an_action_that_the_parent_does_not_allow_is_refused(hook, grid):
-    with pytest.raises(ParentJobError):
+    with pytest.raises(ParentJobError, match=f"'pan' for parent_job_id='{grid}'; nothing was paid"):
         hook.midjourney_action(grid, "pan", direction="left")
 
 

@@ -17,6 +17,9 @@ from airflow_provider_apiframe.delivery.failure import FAILURE_KEY
 from airflow_provider_apiframe.delivery.progress import PROGRESS_KEY
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.hooks import public_urls
+from airflow_provider_apiframe.links import base as links
+from airflow_provider_apiframe.links.image import ImageLink
+from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.operators.batch import (
     FluxGenerateBatchOperator,
     ImageGenerateBatchOperator,
@@ -211,6 +214,24 @@ def test_the_manifest_is_pushed_before_anything_is_submitted(connected, tmp_path
     assert [line["status"] for line in task.manifest()] == ["NOT_SUBMITTED"] * 2
 
 
+def test_the_log_of_a_task_that_succeeds_says_which_requests_failed(
+    connected, tmp_path, caplog, capfd
+):
+    wanted = [{"prompt": "a mug"}, {"prompt": "[fail: NSFW content] a cap"}]
+    task = BatchTask(tmp_path, requests=wanted, min_success=1)
+    result = task.run()
+    text = said(caplog, capfd)
+    assert "1 of 2 requests failed, which min_success allows" in text
+    assert "The first errors: NSFW content. The manifest has all: " + result["manifest"] in text
+
+
+def test_the_log_of_a_task_without_failed_requests_warns_of_none(
+    connected, tmp_path, caplog, capfd
+):
+    BatchTask(tmp_path, requests=requests(2)).run()
+    assert "requests failed" not in said(caplog, capfd)
+
+
 def test_a_failed_try_says_why(connected, tmp_path):
     task = BatchTask(tmp_path, requests=requests(2, "[fail: content policy] {}"))
     with pytest.raises(AirflowFailException):
@@ -232,6 +253,21 @@ def test_without_a_public_address_there_is_no_link_to_the_manifest(connected, tm
     task = BatchTask(tmp_path, requests=requests(2))
     task.run()
     assert "_link_ImageLink" not in task.xcoms
+
+
+def test_airflow_need_not_ask_for_the_link_of_a_batch_that_has_none(
+    connected, tmp_path, monkeypatch
+):
+    asked: list[str] = []
+    monkeypatch.setattr(links, "stored_link", lambda _, key: asked.append(key))
+    task = BatchTask(tmp_path, requests=requests(2))
+    batch = operator(**task.arguments)
+    monkeypatch.setattr(task, "_operator", lambda: batch)
+    task.run()
+    assert ImageLink().get_link(batch, ti_key=None) == ""
+    job_page = task.xcoms["_link_ApiframeJobLink"]
+    assert ApiframeJobLink().get_link(batch, ti_key=None) == job_page
+    assert asked == []
 
 
 def test_a_worker_that_waits_keeps_how_far_the_batch_is(connected, tmp_path):

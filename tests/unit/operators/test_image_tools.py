@@ -175,7 +175,7 @@ def test_the_result_of_an_earlier_task_is_an_image(connected, ti):
 
 def test_a_result_with_several_images_is_refused_before_anything_is_paid(connected, ti):
     grid = midjourney().execute({"ti": ti})
-    with pytest.raises(AirflowFailException, match=r"takes one image, .* has 4"):
+    with pytest.raises(AirflowFailException, match=r"takes one image, .* has 4; name one, "):
         upscale(image=grid).execute({"ti": ti})
     assert connected.state.jobs_paid == 1
     upscale(image=grid["images"][2]).execute({"ti": ti})

@@ -139,6 +139,8 @@ def test_a_tool_of_another_kind_is_refused():
 def test_a_tool_that_is_not_known_needs_the_name_of_its_parameters():
     said = refusal(UpscaleRequest, image=URL, model="topaz-image-upscal")
     assert "did you mean 'topaz-image-upscale'?" in said
+    said = refusal(UpscaleRequest, image=URL, model="topaz")
+    assert "known are topaz-image-upscale, clarity-upscale" in said
     request = UpscaleRequest.parse(image=PATH, model="foo-9", params={"fooParams": {"size": 3}})
     assert request.replacing({PATH: URL}).to_payload() == {
         "model": "foo-9",
