@@ -40,9 +40,11 @@ def provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": modules("hooks.apiframe"),
-        "operators": modules("operators.flux", "operators.review", "operators.variants"),
+        "operators": modules(
+            "operators.batch", "operators.flux", "operators.review", "operators.variants"
+        ),
         "sensors": modules("sensors.budget", "sensors.job"),
-        "triggers": modules("triggers.job"),
+        "triggers": modules("triggers.batch", "triggers.job"),
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -108,7 +108,8 @@ def check_success(lines: Collection[ManifestLine], result: BatchResult, min_succ
     )
     raise BatchFailedError(
         f"{result['succeeded']:,} of {result['total']:,} requests have their images, fewer than "
-        f"min_success={min_success:g}{share}. {result['failed']:,} failed, {result['unfinished']:,} "
-        f"are not finished. The first errors: {shown}. All are in {result['manifest']}. {advice}",
+        f"min_success={min_success:g}{share}. {result['failed']:,} failed, "
+        f"{result['unfinished']:,} are not finished. The first errors: {shown}. All are in "
+        f"{result['manifest']}. {advice}",
         transient=may_pass,
     )

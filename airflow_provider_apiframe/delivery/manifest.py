@@ -59,6 +59,9 @@ class ManifestLine(BaseModel):
     :param model: model id.
     :param key: the request's identity, 64 hexadecimal characters, see
         :func:`airflow_provider_apiframe.submission.batch_requests.identity`.
+    :param uploads: SHA-256 of a file's content -> the URL it was uploaded to, from before the
+        request is submitted until there is a job. A later try sends the same request then, and the
+        API knows its idempotency key. Left out of the file where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -75,12 +78,16 @@ class ManifestLine(BaseModel):
     generation: int = Field(0, ge=0)
     model: str
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    uploads: dict[str, str] = {}
 
     def as_json(self) -> bytes:
         """Return the line, with its end."""
         # Not pydantic's own: it refuses half a character, which an error of a job may hold.
-        text = json.dumps(self.model_dump(), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self._values(), ensure_ascii=False, allow_nan=False)
         return text.encode(errors="replace") + b"\n"
+
+    def _values(self) -> dict[str, Any]:
+        return self.model_dump(exclude=None if self.uploads else {"uploads"})
 
 
 def manifest_uri(save_to: SaveTo, names: Mapping[str, Any], scope: str) -> str:

@@ -7,7 +7,7 @@ is submitted again with the same key: where there is a job, that returns the job
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 
 MAX_THREADS = 8
 """How many requests are submitted at once."""
+
+MAX_SEARCHES = 10
+"""For how many requests of a wave the list of jobs is searched. Each may take a hundred requests,
+and it is needed only where an earlier try could not write the manifest."""
 
 _LOG_EVERY = 100
 
@@ -74,8 +78,27 @@ class BatchSubmission:
     files: BatchFiles
     since: datetime | None = None
 
+    def upload(self, wave: Mapping[str, BatchRequest], lines: Sequence[ManifestLine]) -> Uploads:
+        """Upload the files that the requests of *lines* name, but for what is uploaded already.
+
+        :param wave: the requests by their identity.
+        :raises ApiframeError: a file changed or is away, or the API is.
+        """
+        known = {sha256: url for line in lines for sha256, url in line.uploads.items()}
+        return self.files.upload(self.hook, (wave[line.key].request for line in lines), known)
+
+    def with_uploads(
+        self, line: ManifestLine, wish: BatchRequest, uploads: Uploads
+    ) -> ManifestLine:
+        """Return a line that keeps what its request is about to be submitted with."""
+        urls = self.files.urls_by_content(wish.request, uploads)
+        return line.model_copy(update={"uploads": urls})
+
     def submit(
-        self, lines: Sequence[ManifestLine], requests: Mapping[str, BatchRequest]
+        self,
+        lines: Sequence[ManifestLine],
+        requests: Mapping[str, BatchRequest],
+        uploads: Uploads,
     ) -> SubmittedWave:
         """Submit the requests of *lines*.
 
@@ -83,22 +106,25 @@ class BatchSubmission:
         what was in flight then is heard out, and nothing more is sent.
 
         :param requests: by their identity.
+        :param uploads: of their files.
         """
-        wanted = [requests[line.key].request for line in lines]
-        try:
-            uploads = self.files.upload(self.hook, wanted)
-        except ApiframeError as error:
-            return SubmittedWave((), error)
         client, gate = self.hook.client, RateGate()  # made here: Airflow is asked on this thread
         attempts = client.settings.max_retries + 1
+        searches = iter(range(MAX_SEARCHES))
 
         def submit_one(line: ManifestLine) -> ManifestLine | Exception:
             wish = requests[line.key]
             try:
-                return self._submit_one(line, wish, uploads, gate, attempts)
+                return self._submit_one(line, wish, uploads, gate, attempts, searches)
             except _EndedError as error:
                 return error
-            except (InvalidRequestError, ConflictError) as error:
+            except InvalidRequestError as error:
+                if line.uploads.keys() & {*uploads.reused}:
+                    log.warning("Uploading the input images of request %d anew", line.index)
+                    return line.model_copy(update={"uploads": {}})
+                log.warning("Request %d was refused: %s", line.index, error)
+                return refused(line, error)
+            except ConflictError as error:
                 log.warning("Request %d was refused: %s", line.index, error)
                 return refused(line, error)
             except Exception as error:  # whatever it is: what others submitted is paid
@@ -128,6 +154,7 @@ class BatchSubmission:
         uploads: Uploads,
         gate: RateGate,
         attempts: int,
+        searches: Iterator[int],
     ) -> ManifestLine:
         request = wish.request
         for path in request.paths:
@@ -145,7 +172,7 @@ class BatchSubmission:
                 if not gate.limit(error):
                     raise
             except ConflictError as error:
-                if not request.paths:
+                if not request.paths or next(searches, None) is None:
                     raise
                 return self._job_of_other_uploads(line, request, error)
             except ApiframeError as error:

@@ -157,19 +157,19 @@ class Shared:
         params = {**self.params, **own}
         # The parameters of a model that is not known are one mapping by its name.
         inner = [value for value in params.values() if isinstance(value, Mapping)]
-        late = {name for name, value in values.items() if self.is_templated(value)}
-        late_params = {
+        not_known = {name for name, value in values.items() if self.is_templated(value)}
+        params_not_known = {
             name
             for mapping in (params, *inner)
             for name, value in mapping.items()
             if self.is_templated(value)
         }
         context = ParseContext(
-            templated=frozenset(late),
-            templated_params=(self.templated - own.keys()) | templated | late_params,
+            templated=frozenset(not_known),
+            templated_params=(self.templated - own.keys()) | templated | params_not_known,
             params_name=self.params_name,
         )
-        arguments = {**values, **dict.fromkeys(late), "params": params}
+        arguments = {**values, **dict.fromkeys(not_known), "params": params}
         try:
             return GenerateRequest.checked(arguments, context)
         except InvalidRequestError as error:

@@ -35,10 +35,12 @@ class Uploads:
 
     :param urls: path -> URL.
     :param errors: path -> why the API does not take the file.
+    :param reused: SHA-256 of what an earlier try uploaded.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
     errors: Mapping[str, InvalidRequestError] = field(default_factory=dict)
+    reused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -69,27 +71,41 @@ class BatchFiles:
             {path: f"{HASH_PREFIX}{self.hashes[path]}" for path in request.paths}
         )
 
-    def upload(self, hook: ApiframeHook, requests: Iterable[GenerateRequest]) -> Uploads:
+    def upload(
+        self,
+        hook: ApiframeHook,
+        requests: Iterable[GenerateRequest],
+        known: Mapping[str, str],
+    ) -> Uploads:
         """Upload what *requests* need, each content once.
 
+        :param known: SHA-256 -> URL of what an earlier try uploaded, and may have submitted.
         :raises UnreadableFileError: a file changed since the batch was read, or is away.
         :raises ApiframeError: the API is away.
         """
         paths = dict.fromkeys(path for request in requests for path in request.paths)
         first = {self.hashes[path]: path for path in reversed(paths)}  # one path for each content
-        urls: dict[str, str] = {}
+        urls = {sha256: known[sha256] for sha256 in first.keys() & known.keys()}
+        missing = [path for sha256, path in first.items() if sha256 not in urls]
         errors: dict[str, InvalidRequestError] = {}
-        for path, uploaded in self._uploaded(hook, first.values()):
+        for path, uploaded in self._uploaded(hook, missing):
             try:
                 urls[self.hashes[path]] = uploaded.result().url
             except InvalidRequestError as error:
                 errors[self.hashes[path]] = error
-        if urls:
-            log.info("Uploaded %d input images", len(urls))
+        if missing:
+            log.info("Uploaded %d input images", len(missing) - len(errors))
         return Uploads(
             {path: urls[self.hashes[path]] for path in paths if self.hashes[path] in urls},
             {path: errors[self.hashes[path]] for path in paths if self.hashes[path] in errors},
+            frozenset(first.keys() & known.keys()),
         )
+
+    def urls_by_content(self, request: GenerateRequest, uploads: Uploads) -> dict[str, str]:
+        """Return what a line keeps of the uploads that its request is submitted with."""
+        return {
+            self.hashes[path]: uploads.urls[path] for path in request.paths if path in uploads.urls
+        }
 
     def _uploaded(
         self, hook: ApiframeHook, paths: Iterable[str]

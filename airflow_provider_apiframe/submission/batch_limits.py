@@ -9,14 +9,14 @@ from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from airflow_provider_apiframe.api.errors import BudgetExceededError
+from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
 from airflow_provider_apiframe.api.models import ModelInfo
 from airflow_provider_apiframe.delivery.batch_lines import FAILED
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
 from airflow_provider_apiframe.submission.batch_plan import Batch, Step
 from airflow_provider_apiframe.submission.budget import catalogue, price_of
 from airflow_provider_apiframe.submission.day_budget import DayReservation, check_day_budget
-from airflow_provider_apiframe.submission.earlier_jobs import may_have_submitted
+from airflow_provider_apiframe.submission.earlier_jobs import jobs_since
 
 if TYPE_CHECKING:
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
@@ -122,11 +122,27 @@ class BatchLimits:
             )
 
     def _may_have_submitted(self, batch: Batch, wave: Sequence[ManifestLine]) -> bool:
-        of_models = {line.model: batch.requests[line.key].request for line in wave}
-        return any(
-            may_have_submitted(self.hook, request, self.run_started)
-            for request in of_models.values()
-        )
+        """Return whether there is a job of the wave that an earlier try may have made.
+
+        One that the manifest knows is none, nor is one with another prompt.
+        """
+        if self.run_started is None:
+            return True
+        known = {line.job_id for line in batch.lines.values()}
+        wishes = [batch.requests[line.key].request for line in wave]
+        try:
+            for model in {request.model for request in wishes}:
+                jobs, is_whole = jobs_since(self.hook, model, self.run_started)
+                prompts = {request.prompt.strip() for request in wishes if request.model == model}
+                for job in (job for job in jobs if job.id not in known):
+                    made_from = self.hook.get_job(job.id).prompt  # the list leaves it out
+                    if made_from is None or made_from.strip() in prompts:
+                        return True
+                if not is_whole:
+                    return True
+        except ApiframeError:
+            return True  # nobody can say that there is none
+        return False
 
 
 def _prices(batch: Batch, models: list[ModelInfo]) -> dict[str, float | None]:

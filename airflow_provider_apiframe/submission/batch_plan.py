@@ -144,6 +144,7 @@ def submitted(line: ManifestLine, job_id: str, status: str) -> ManifestLine:
             "images": [],
             "image_urls": [],
             "credit_cost": None,
+            "uploads": {},
         }
     )
 
@@ -156,5 +157,6 @@ def refused(line: ManifestLine, error: Exception) -> ManifestLine:
             "status": NOT_SUBMITTED,
             "generation": next_generation(line),
             "error": error_text(error),
+            "uploads": {},
         }
     )

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.batch_lines import awaits_saving, is_saved, polled
@@ -115,7 +116,18 @@ class BatchRun:
             return error
         self.is_unsure = False  # one wave is all that a try can have left unknown
         with admission.reservation:
-            wave = self.submission.submit(coming, self.batch.requests)
+            try:
+                uploads = self.submission.upload(self.batch.requests, coming)
+            except ApiframeError as error:
+                return error
+            if uploads.urls:
+                coming = [
+                    self.submission.with_uploads(line, self.batch.requests[line.key], uploads)
+                    for line in coming
+                ]
+                self.batch = self.batch.with_lines(coming)
+                self._write_if_possible()  # so that a retry sends the same
+            wave = self.submission.submit(coming, self.batch.requests, uploads)
             self.batch = self.batch.with_lines(wave.lines)
             admission.accepted(wave.lines)
         accepted = sum(line.job_id is not None for line in wave.lines)
@@ -146,7 +158,7 @@ class BatchRun:
             yield job_id
 
     def record(self, jobs: Iterable[Job]) -> None:
-        """Keep what a wait showed. A job that is not finished has an error: this try gives it up."""
+        """Keep what a wait showed. A job that is not finished has an error: it is given up now."""
         by_job = {line.job_id: line for line in self.lines if line.job_id is not None}
         known = [(by_job[job.id], job) for job in jobs if job.id in by_job]
         self.batch = self.batch.with_lines(polled(line, job) for line, job in known)

@@ -10,13 +10,13 @@ from airflow_provider_apiframe.api.errors import BudgetExceededError
 from airflow_provider_apiframe.api.models import ModelInfo
 
 if TYPE_CHECKING:
-    from airflow_provider_apiframe.api.params.request import GenerateRequest
+    from airflow_provider_apiframe.api.params.request import ImageRequest
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
 
 
-def price_of(request: GenerateRequest, models: Iterable[ModelInfo]) -> float | None:
+def price_of(request: ImageRequest, models: Iterable[ModelInfo]) -> float | None:
     """Return the most that a request may cost, in credits; None where the catalogue does not say.
 
     :param models: the catalogue, of all modalities: which of them holds the image tools is not
@@ -47,7 +47,7 @@ def catalogue(hook: ApiframeHook, *, retry: bool = True) -> list[ModelInfo]:
 
 def check_budget(
     hook: ApiframeHook,
-    request: GenerateRequest,
+    request: ImageRequest,
     max_credits: float,
     *,
     first_try: bool,
@@ -84,7 +84,7 @@ def check_budget(
 
 
 def check_budget_of_round(
-    hook: ApiframeHook, request: GenerateRequest, max_credits: float, *, images: int, spent: float
+    hook: ApiframeHook, request: ImageRequest, max_credits: float, *, images: int, spent: float
 ) -> float:
     """Refuse several images of one model that together may cost more than is left.
 
@@ -115,7 +115,7 @@ def check_budget_of_round(
 
 def _highest_price(
     hook: ApiframeHook,
-    request: GenerateRequest,
+    request: ImageRequest,
     limit: str,
     nothing: str,
     models: list[ModelInfo] | None = None,

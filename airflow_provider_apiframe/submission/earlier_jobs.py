@@ -12,7 +12,7 @@ from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.submission.references import HASH_PREFIX, References
 
 if TYPE_CHECKING:
-    from airflow_provider_apiframe.api.params.request import GenerateRequest
+    from airflow_provider_apiframe.api.params.request import ImageRequest
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def is_listed(hook: ApiframeHook, job_id: str) -> bool:
 
 
 def may_have_submitted(
-    hook: ApiframeHook, request: GenerateRequest, run_started: datetime | None
+    hook: ApiframeHook, request: ImageRequest, run_started: datetime | None
 ) -> bool:
     """Return whether there is a job that an earlier try of the run may have made.
 
@@ -74,15 +74,15 @@ def may_have_submitted(
     if run_started is None:
         return True
     try:
-        jobs, is_whole = _jobs_since(hook, request.model, run_started)
+        jobs, is_whole = jobs_since(hook, request.model, run_started)
         return any(_may_be_of(hook, job, request) for job in jobs) or not is_whole
     except ApiframeError:
         return True  # nobody can say that there is none
 
 
-def _may_be_of(hook: ApiframeHook, job: Job, request: GenerateRequest) -> bool:
+def _may_be_of(hook: ApiframeHook, job: Job, request: ImageRequest) -> bool:
     made_from = hook.get_job(job.id).prompt  # the list leaves it out
-    return made_from is None or made_from.strip() == request.prompt.strip()
+    return made_from is None or made_from.strip() == (request.prompt or "").strip()
 
 
 def find_submitted(
@@ -100,7 +100,7 @@ def find_submitted(
     """
     if since is None:
         return None
-    listed, is_whole = _jobs_since(hook, references.request.model, since)
+    listed, is_whole = jobs_since(hook, references.request.model, since)
     proven = (_proven(hook, job.id, references) for job in listed)
     found = [job for job in proven if job]
     alive = [job for job in found if not job.is_failed]
@@ -109,7 +109,7 @@ def find_submitted(
     return found[0] if found and is_whole else None
 
 
-def _jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
+def jobs_since(hook: ApiframeHook, model: str, moment: datetime) -> tuple[list[Job], bool]:
     """Return the jobs since *moment*, newest first, and whether these are all."""
     page = hook.list_jobs(limit=MAX_JOBS, model=model)
     since = moment - CLOCK_TOLERANCE

@@ -14,7 +14,7 @@ from airflow_provider_apiframe.submission.earlier_jobs import may_have_submitted
 from airflow_provider_apiframe.submission.idempotency import IdempotencyScope
 
 if TYPE_CHECKING:
-    from airflow_provider_apiframe.api.params.request import GenerateRequest
+    from airflow_provider_apiframe.api.params.request import ImageRequest
     from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Admission:
 
 def check_limits(
     hook: ApiframeHook,
-    request: GenerateRequest,
+    request: ImageRequest,
     max_credits: float | None,
     *,
     scope: IdempotencyScope,

@@ -135,11 +135,17 @@ class ApiframeBatchTrigger(WaitingTrigger):
             try:
                 while waits:
                     done, _ = await asyncio.wait(waiting, timeout=base.LOOK_SECONDS)
+                    broken: Exception | None = None
                     for future in done:
                         wait = waiting.pop(future)
-                        ended[wait.job_id] = _outcome(future, latest.get(wait.job_id))
+                        try:
+                            ended[wait.job_id] = _outcome(future, latest.get(wait.job_id))
+                        except Exception as error:  # what others saw is not lost by it
+                            broken = error
+                    if broken:
+                        raise broken
                     waits = list(waiting.values())
-                    latest = _as_seen_last(watcher, waits)
+                    latest |= _as_seen_last(watcher, waits)
                     state = progress_of_batch(self._done(ended), self.total)
                     await progress.write(state)
                     if waits and report.is_due(state, time.monotonic()):

@@ -113,6 +113,14 @@ def test_storage_that_is_away_is_not_the_same_as_no_manifest(tmp_path):
         ManifestFile(f"{tmp_path}/task/manifest.jsonl").read()
 
 
+def test_a_worker_without_room_for_a_copy_is_told_from_no_manifest(file, monkeypatch):
+    file.write([line(0)])
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    with pytest.raises(StorageError, match="The worker's own disk") as caught:
+        file.read()
+    assert caught.value.transient
+
+
 def test_a_manifest_that_cannot_be_written_leaves_the_one_that_is_there(file, monkeypatch):
     file.write([line(0)])
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))

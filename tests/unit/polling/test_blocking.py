@@ -9,7 +9,7 @@ from airflow_provider_apiframe.api.errors import JobTimeoutError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.api.params.request import GenerateRequest
 from airflow_provider_apiframe.api.settings import ClientSettings
-from airflow_provider_apiframe.polling.blocking import wait_for_job
+from airflow_provider_apiframe.polling.blocking import wait_for_job, wait_for_jobs
 from airflow_provider_apiframe.polling.wait import Wait
 
 PAGE = "<html><body><h1>Oops</h1></body></html>"
@@ -23,8 +23,14 @@ class Waiter:
         self.pauses: list[float] = []
         self._clock = clock
 
-    def submit(self, prompt: str = "a poster") -> str:
-        return self.client.submit(GenerateRequest.parse(prompt=prompt), "key-1").job_id
+    def submit(self, prompt: str = "a poster", key: str = "key-1") -> str:
+        return self.client.submit(GenerateRequest.parse(prompt=prompt), key).job_id
+
+    def wait_for_all(
+        self, job_ids: list[str], *, every: float = 5, seconds: float = 1000.0, **options
+    ):
+        waits = [Wait(job_id, self._clock() + seconds, every) for job_id in job_ids]
+        return wait_for_jobs(self.client, waits, sleep=self._pause, clock=self._clock, **options)
 
     def wait(self, job_id: str, *, every: float, seconds: float = 1000.0) -> Job:
         wait = Wait(job_id, self._clock() + seconds, every)
@@ -167,3 +173,47 @@ def test_a_job_that_is_finished_at_the_deadline_is_returned(waiter, clock):
 def test_a_wait_lasts_from_now(monkeypatch):
     monkeypatch.setattr("time.time", lambda: 1000.0)
     assert Wait.starting_now("j-1", timeout=600, poll_interval=2).deadline == 1600
+
+
+def test_many_jobs_are_waited_for_together(waiter, sandbox):
+    job_ids = [waiter.submit(f"number {number}", f"key-{number}") for number in range(120)]
+    ended = waiter.wait_for_all(job_ids)
+    assert {job_id: job.status for job_id, job in ended.items()} == dict.fromkeys(
+        job_ids, "COMPLETED"
+    )
+    assert sandbox.state.requests["jobs"] + sandbox.state.requests["job"] <= 12
+
+
+def test_one_of_many_that_is_not_finished_in_time_keeps_no_other_from_its_end(waiter):
+    done = [waiter.submit(f"number {number}", f"key-{number}") for number in range(3)]
+    stuck = waiter.submit("[stuck]", "stuck")
+    ended = waiter.wait_for_all([*done, stuck], seconds=60)
+    assert [ended[job_id].status for job_id in done] == ["COMPLETED"] * 3
+    assert isinstance(ended[stuck], JobTimeoutError)
+
+
+def test_an_outage_is_ridden_out_while_many_are_waited_for(waiter, sandbox):
+    job_ids = [waiter.submit(f"number {number}", f"key-{number}") for number in range(5)]
+    sandbox.faults.next("jobs", status=503, times=3)
+    sandbox.faults.next("job", drop=True, times=3)
+    ended = waiter.wait_for_all(job_ids)
+    assert {job.status for job in ended.values()} == {"COMPLETED"}
+
+
+def test_waiting_for_many_stays_within_its_rate_limit(waiter, sandbox):
+    job_ids = [waiter.submit(f"number {number}", f"key-{number}") for number in range(5)]
+    waiter.wait_for_all(
+        [*job_ids, waiter.submit("[stuck]", "stuck")],
+        every=0.1,
+        seconds=120,
+        requests_per_minute=10,
+    )
+    assert sandbox.state.requests["jobs"] + sandbox.state.requests["job"] <= 25
+
+
+def test_who_waits_for_many_is_told_how_many_have_ended(waiter):
+    told = []
+    job_ids = [waiter.submit(f"number {number}", f"key-{number}") for number in range(3)]
+    waiter.wait_for_all(job_ids, on_poll=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 3

@@ -263,7 +263,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(StoredFileMissingError, match="requests.csv could not be read"):
+    with pytest.raises(StoredFileMissingError, match=r"requests\.csv could not be read"):
         read_path(tmp_path / "requests.csv")
 
 
@@ -271,6 +271,13 @@ def test_a_folder_is_no_file_whatever_its_name(tmp_path):
     (tmp_path / "requests.csv").mkdir()
     with pytest.raises(StorageError, match="is a folder; name one file in it"):
         read_path(tmp_path / "requests.csv")
+
+
+def test_a_worker_without_room_for_a_copy_is_told_from_a_missing_file(read, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    with pytest.raises(StorageError, match="The worker's own disk") as caught:
+        read("prompt\na\n")
+    assert caught.value.transient
 
 
 def test_the_connection_of_the_storage_is_looked_for_first():

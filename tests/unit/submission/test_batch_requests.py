@@ -106,6 +106,7 @@ def test_a_path_may_be_a_path_object(tmp_path):
         ("/data/a\0b.csv", "holds characters that no path has"),
         ("[{'prompt': x}]", "begins like a list and is neither JSON nor a Python literal"),
         ("[1] and 'more'", "begins like a list"),
+        ("[1], [2]", "must be a list of mappings"),
         ([], "there is no request in it"),
     ],
 )

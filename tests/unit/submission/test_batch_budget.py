@@ -1,0 +1,101 @@
+"""What a batch may cost: asked before each wave, and never in the way of what is paid."""
+
+from __future__ import annotations
+
+import batch_lives as lives
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from batch_lives import BatchTask, requests
+from task_lives import Killed
+
+from airflow_provider_apiframe.api.errors import ApiframeError
+
+PRICE = 12  # of an image with flux-2-flex in the sandbox
+
+
+def dearer(sandbox, price: float = 99, times: int = 1) -> None:
+    models = [{"id": "flux-2-flex", "costMax": price}]
+    sandbox.faults.next("models", body={"models": models}, times=times)
+
+
+def test_a_batch_that_may_cost_too_much_is_not_submitted_and_says_how_many_would_fit(
+    connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests=requests(10), max_credits=5 * PRICE + 1)
+    with pytest.raises(AirflowFailException) as error:
+        task.run()
+    assert "10 images may cost 120 credits, more than max_credits=61" in str(error.value)
+    assert "the first 5 of them would fit" in str(error.value)
+    assert connected.state.jobs_created == 0
+
+
+def test_a_batch_within_its_budget_is_made_in_waves(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(9), max_credits=9 * PRICE, max_active=2)
+    assert task.run()["succeeded"] == 9
+
+
+def test_a_batch_that_the_team_cannot_pay_is_not_begun(connected, tmp_path):
+    connected.configure(credits=5 * PRICE)
+    task = BatchTask(tmp_path, requests=requests(6), max_credits=1000)
+    with pytest.raises(AirflowFailException, match="6 images may cost 72 credits, the team has 60"):
+        task.run()
+    assert connected.state.jobs_created == 0
+
+
+def test_a_model_without_a_price_keeps_no_budget(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(2), max_credits=1000)
+    connected.faults.next("models", body={"models": []})
+    with pytest.raises(AirflowFailException, match="does not say what an image may cost"):
+        task.run()
+    assert connected.state.jobs_created == 0
+
+
+def test_a_price_that_rises_between_two_waves_ends_the_batch_and_saves_what_was_made(
+    connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests=requests(4), max_credits=4 * PRICE, max_active=2)
+    real = lives.BatchTry.take
+
+    def take(self, jobs):
+        dearer(connected)
+        return real(self, jobs)
+
+    lives.BatchTry.take = take
+    try:
+        with pytest.raises(AirflowFailException, match="after 24 for those before them"):
+            task.run()
+    finally:
+        lives.BatchTry.take = real
+    assert connected.state.jobs_paid == len(task.images) == 2
+
+
+@pytest.mark.parametrize("kill", [lives.submitting(3), lives.after_the_manifest()])
+def test_a_price_that_rose_keeps_no_retry_from_what_it_has_paid(kill, connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(3), max_credits=3 * PRICE)
+    with pytest.raises(Killed):
+        task.run(kill)
+    dearer(connected, times=9)
+    assert task.run()["succeeded"] == 3
+    assert connected.state.jobs_created == 3
+
+
+def test_a_price_that_rose_lets_a_retry_make_no_more_than_the_wave_that_may_be_paid(
+    connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests=requests(9), max_credits=9 * PRICE, max_active=3)
+    with pytest.raises(Killed):
+        task.run(lives.submitting(2))
+    dearer(connected, times=9)
+    with pytest.raises(AirflowFailException, match="more than max_credits"):
+        task.run()
+    assert connected.state.jobs_created <= 3
+    assert len(task.images) == connected.state.jobs_paid
+
+
+def test_the_budget_of_a_day_is_held_for_each_wave(connected, connect, tmp_path):
+    extra = {"max_credits_per_day": 5 * PRICE, "requests_per_minute": 5000}
+    connect(password=connected.api_key, host=connected.url, extra=extra)
+    task = BatchTask(tmp_path, requests=requests(8), max_active=4)
+    with pytest.raises((AirflowFailException, ApiframeError), match="max_credits_per_day"):
+        task.run()
+    assert connected.state.jobs_paid == len(task.images) == 4

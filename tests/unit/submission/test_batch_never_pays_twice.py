@@ -1,0 +1,495 @@
+"""The life of a batch task, try by try, against the sandbox: what is paid, what is saved, and what
+the manifest says. Every rule is looked at with a task state store (Airflow 3.3) and without one.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import batch_lives as lives
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from batch_lives import BatchTask, requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from task_lives import Killed, Store
+
+from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
+from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
+from airflow_provider_apiframe.hooks.object_store import StorageError
+from airflow_provider_apiframe.polling import schedule
+
+COUNT = 12
+
+KILLS = {
+    "before the first POST": lives.submitting(1, done=False),
+    "after the first POST": lives.submitting(1),
+    "in the middle": lives.submitting(COUNT // 2),
+    "after the last POST": lives.submitting(COUNT),
+    "before the manifest": lives.before_the_manifest(),
+    "after the manifest": lives.after_the_manifest(),
+    "while it waits": lives.waiting(),
+    "before the first save": lives.saving(1, done=False),
+    "while it saves": lives.saving(COUNT // 2),
+    "after the last save": lives.saving(COUNT),
+    "at the end": lives.at_the_end(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(schedule, "ACCOUNT_PAUSE", 0.02)
+
+
+@pytest.fixture(params=[True, False], ids=["store", "no store"])
+def store(request) -> Store | None:
+    return Store() if request.param else None
+
+
+def check(task: BatchTask, sandbox: Any, count: int = COUNT) -> None:
+    """Each request is paid once, and saved once; the manifest says so, in order."""
+    lines = task.manifest()
+    assert [line["index"] for line in lines] == list(range(count))
+    assert {line["status"] for line in lines} == {"COMPLETED"}
+    assert [line["error"] for line in lines] == [None] * count
+    paid = {job.id: job for job in sandbox.state.jobs if not job.refunded}
+    assert len(paid) == count
+    assert [paid[line["job_id"]].input["prompt"] for line in lines] == [
+        line["request"]["prompt"] for line in lines
+    ]
+    files = [Path(line["images"][0]["uri"].removeprefix("file://")) for line in lines]
+    assert sorted(files) == task.images
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS.keys())
+def test_a_killed_try_is_followed_by_one_that_pays_nothing_more(
+    kill, deferrable, store, connected, tmp_path
+):
+    task = BatchTask(tmp_path, store, requests=requests(COUNT), deferrable=deferrable)
+    with pytest.raises(Killed):
+        task.run(kill)
+    result = task.run()
+    assert (result["succeeded"], result["failed"], result["unfinished"]) == (COUNT, 0, 0)
+    assert result["credit_cost"] == 12 * COUNT
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_the_retry_says_how_many_jobs_it_found(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(lives.after_the_manifest())
+    assert task.run()["reused"] == COUNT
+
+
+def test_a_retry_asks_for_no_image_again_that_the_manifest_knows_as_saved(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(lives.at_the_end())
+    before = dict(connected.state.requests)
+    assert task.run()["reused"] == COUNT
+    for route in ("generate", "image", "job"):
+        assert connected.state.requests[route] == before.get(route, 0)
+
+
+@pytest.mark.parametrize("kill", [lives.after_the_manifest(), lives.at_the_end()])
+def test_without_its_manifest_a_retry_finds_all_jobs_by_their_keys(
+    kill, store, connected, tmp_path
+):
+    task = BatchTask(tmp_path, store, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(kill)
+    for manifest in task.manifests:
+        manifest.unlink()
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_manifest_that_is_gone_when_the_task_resumes_costs_nothing(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT), deferrable=True)
+    real = lives.BatchTry.resuming
+
+    def resuming(*args: Any) -> Any:
+        for manifest in task.manifests:
+            manifest.unlink()
+        lives.BatchTry.resuming = real
+        return real(*args)
+
+    lives.BatchTry.resuming = resuming
+    try:
+        task.run()
+    finally:
+        lives.BatchTry.resuming = real
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_file_whose_lines_moved_between_two_tries_pays_nothing_again(connected, tmp_path):
+    wanted = requests(COUNT)
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join(map(json.dumps, wanted)))
+    task = BatchTask(tmp_path, requests=str(file))
+    with pytest.raises(Killed):
+        task.run(lives.submitting(COUNT // 2))
+    file.write_text("\n".join(map(json.dumps, reversed(wanted))))
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_changed_id_is_another_image_and_the_others_are_kept(connected, tmp_path):
+    wanted = [{**each, "id": f"sku-{n}"} for n, each in enumerate(requests(4))]
+    task = BatchTask(tmp_path, requests=wanted)
+    with pytest.raises(Killed):
+        task.run(lives.at_the_end())
+    task.arguments["requests"] = [{**wanted[0], "id": "sku-new"}, *wanted[1:]]
+    result = task.run()
+    assert connected.state.jobs_created == 5
+    assert result["succeeded"] == 5  # what was paid stays in the manifest
+    assert [line["id"] for line in task.manifest()] == [
+        "sku-new",
+        "sku-1",
+        "sku-2",
+        "sku-3",
+        "sku-0",
+    ]
+
+
+def test_the_same_request_under_two_ids_is_two_images(connected, tmp_path):
+    wanted = [{"prompt": "a mug", "id": "left"}, {"prompt": "a mug", "id": "right"}]
+    task = BatchTask(tmp_path, requests=wanted)
+    task.run()
+    assert connected.state.jobs_created == 2
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
+    deferrable, connected, tmp_path
+):
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join(map(json.dumps, requests(COUNT))))
+    task = BatchTask(tmp_path, requests=str(file), deferrable=deferrable)
+    with pytest.raises(Killed):
+        task.run(lives.after_the_manifest())
+    file.unlink()
+    with pytest.raises(Exception, match="could not be read"):
+        task.run()
+    check(task, connected)
+
+
+# Clearing
+
+
+def test_clearing_pays_for_new_images_in_a_manifest_of_their_own(store, connected, tmp_path):
+    task = BatchTask(tmp_path, store, requests=requests(3))
+    first = task.run()
+    task.clear()
+    second = task.run()
+    assert connected.state.jobs_paid == 6
+    assert first["manifest"] != second["manifest"]
+    assert second["reused"] == 0
+
+
+@pytest.mark.parametrize("made", [1, 2])
+def test_lowering_retries_by_the_tries_made_and_clearing_makes_new_images(
+    made, connected, tmp_path
+):
+    task = BatchTask(tmp_path, Store(), requests=requests(3), retries=3)
+    for _ in range(made - 1):
+        with pytest.raises(Killed):
+            task.run(lives.after_the_manifest())
+    task.run()
+    task.arguments["retries"] = 3 - made
+    task.clear()
+    assert task.max_tries == 3
+    with pytest.raises(Killed):
+        task.run(lives.submitting(2))
+    task.run()
+    assert connected.state.jobs_paid == 6
+
+
+def test_clearing_with_regenerate_on_clear_false_keeps_the_images(store, connected, tmp_path):
+    task = BatchTask(tmp_path, store, requests=requests(3), regenerate_on_clear=False)
+    first = task.run()
+    task.clear()
+    assert task.run() == {**first, "reused": 3}
+    assert connected.state.jobs_paid == 3
+
+
+def test_clearing_with_regenerate_on_clear_false_makes_what_is_missing(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(3), regenerate_on_clear=False)
+    task.run()
+    task.clear()
+    task.arguments["requests"] = requests(5)
+    assert task.run()["succeeded"] == 5
+    assert connected.state.jobs_paid == 5
+
+
+# Jobs that fail
+
+
+def test_what_failed_for_a_passing_reason_is_made_by_the_retry_and_what_was_refused_is_left(
+    store, connected, tmp_path
+):
+    wanted = [
+        {"prompt": "a mug"},
+        {"prompt": "[fail: No available capacity]"},
+        {"prompt": "[cancel]"},
+        {"prompt": "[fail: content policy violation]"},
+    ]
+    task = BatchTask(tmp_path, store, requests=wanted, min_success=1.0)
+    with pytest.raises(BatchFailedError, match="1 of 4 requests have their images") as failed:
+        task.run()
+    assert failed.value.transient
+    assert connected.state.jobs_created == 4
+    with pytest.raises(BatchFailedError):
+        task.run()
+    assert connected.state.jobs_created == 6
+    assert [line["generation"] for line in task.manifest()] == [0, 1, 1, 0]
+
+
+def test_a_batch_whose_failures_would_not_pass_is_not_retried(connected, tmp_path):
+    wanted = [{"prompt": "a mug"}, {"prompt": "[fail: content policy violation]"}]
+    task = BatchTask(tmp_path, requests=wanted, min_success=2)
+    with pytest.raises(AirflowFailException, match="change the requests that were refused"):
+        task.run()
+    assert len(task.images) == 1
+
+
+@pytest.mark.parametrize(
+    ("min_success", "enough"),
+    [(0, True), (1, True), (2, True), (3, False), (0.5, True), (0.51, False)],
+)
+def test_the_task_succeeds_with_as_many_images_as_it_needs(
+    min_success, enough, connected, tmp_path
+):
+    wanted = [*requests(2), *requests(2, "[fail: content policy] {}")]
+    task = BatchTask(tmp_path, requests=wanted, min_success=min_success)
+    if enough:
+        result = task.run()
+        assert (result["succeeded"], result["failed"]) == (2, 2)
+    else:
+        with pytest.raises(AirflowFailException, match="fewer than min_success"):
+            task.run()
+    assert [line["status"] for line in task.manifest()] == ["COMPLETED"] * 2 + ["FAILED"] * 2
+
+
+def test_a_dead_job_that_no_manifest_knows_is_followed_by_the_next_generation(connected, tmp_path):
+    connected.configure(fail_rate=1)
+    task = BatchTask(tmp_path, requests=requests(3))
+    with pytest.raises(Killed):
+        task.run(lives.before_the_manifest())
+    connected.configure(fail_rate=0)
+    for manifest in task.manifests:
+        manifest.unlink()
+    assert task.run()["succeeded"] == 3
+    assert (connected.state.jobs_created, connected.state.jobs_paid) == (6, 3)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_job_that_never_ends_is_unfinished_and_collected_by_a_retry(
+    deferrable, connected, tmp_path
+):
+    wanted = [*requests(2), {"prompt": "[stuck]"}]
+    task = BatchTask(tmp_path, requests=wanted, timeout=0.5, min_success=3, deferrable=deferrable)
+    with pytest.raises(BatchFailedError, match="1 are not finished"):
+        task.run()
+    assert "not finished at the deadline" in task.manifest()[2]["error"]
+    with pytest.raises(BatchFailedError):
+        task.run()
+    assert connected.state.jobs_created == 3
+    task.arguments["min_success"] = 2
+    result = task.run()
+    assert (result["succeeded"], result["unfinished"], result["total"]) == (2, 1, 3)
+
+
+# What goes wrong while it submits
+
+
+def test_a_storm_of_429_is_no_failure(connected, tmp_path):
+    connected.faults.next("generate", retry_after=0.05, times=40)
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_lost_responses_pay_nothing_twice(connected, tmp_path, monkeypatch):
+    monkeypatch.setattr("airflow_provider_apiframe.submission.batch.retry_backoff", lambda *_: 0.01)
+    connected.configure(drop_responses=0.5, seed=7)
+    task = BatchTask(tmp_path, requests=requests(COUNT), retries=20)
+    for _ in range(20):
+        try:
+            task.run()
+            break
+        except ApiframeError:  # a permanent one would be an AirflowFailException
+            continue
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_refused_request_fails_alone(connected, tmp_path):
+    connected.faults.next("generate", status=400, body={"error": "No such prompt"})
+    task = BatchTask(tmp_path, requests=requests(4))
+    result = task.run()
+    assert (result["succeeded"], result["failed"]) == (3, 1)
+    (line,) = [line for line in task.manifest() if line["error"]]
+    assert (line["status"], line["job_id"]) == ("NOT_SUBMITTED", None)
+    assert "No such prompt" in line["error"]
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_what_was_accepted_before_a_refusal_is_saved_before_the_task_fails(
+    status, deferrable, connected, tmp_path
+):
+    connected.configure(credits=12 * 5)
+    if status != 402:
+        connected.configure(credits=12 * COUNT)
+        lives_left = iter(range(5))
+        real = lives.ApiframeClient.submit
+
+        def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if next(lives_left, None) is None:
+                connected.faults.next("generate", status=status, body={"error": "No"})
+            return real(self, *args, **kwargs)
+
+        lives.ApiframeClient.submit = submit
+    task = BatchTask(tmp_path, requests=requests(COUNT), deferrable=deferrable)
+    try:
+        with pytest.raises(AirflowFailException):
+            task.run()
+    finally:
+        if status != 402:
+            lives.ApiframeClient.submit = real
+    made = [line for line in task.manifest() if line["images"]]
+    assert len(made) == connected.state.jobs_paid == 5
+    assert len(task.images) == 5
+
+
+def test_an_outage_in_mid_submit_is_left_to_a_retry(connected, tmp_path, connect):
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    connected.faults.next("generate", status=503, times=3)
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    for _ in range(5):
+        try:
+            task.run()
+            break
+        except ApiframeError:  # a permanent one would be an AirflowFailException
+            continue
+    check(task, connected)
+
+
+# Saving
+
+
+def test_a_storage_that_fails_for_some_images_keeps_the_others_and_a_retry_saves_the_rest(
+    connected, tmp_path, monkeypatch
+):
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    real, calls = lives.ImageStorage.save, []
+
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) <= 3:
+            raise ImageNotSavedError("no space left on the device")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(lives.ImageStorage, "save", save)
+    with pytest.raises(ImageNotSavedError, match=r"3 of 12 requests were not saved.*no space"):
+        task.run()
+    assert len([line for line in task.manifest() if line["error"]]) == 3
+    requested = connected.state.requests["image"]
+    assert requested == COUNT - 3
+    task.run()
+    assert connected.state.requests["image"] == COUNT
+    check(task, connected)
+
+
+def test_a_storage_that_takes_no_manifest_is_found_before_anything_is_paid(connected, tmp_path):
+    (tmp_path / "d").write_text("a file, where the folder should be")
+    task = BatchTask(tmp_path, requests=requests(3))
+    with pytest.raises((StorageError, AirflowFailException)):
+        task.run()
+    assert connected.state.jobs_created == 0
+
+
+# Waves
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_no_more_jobs_are_under_way_than_max_active(deferrable, connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT), max_active=5, deferrable=deferrable)
+    most = 0
+    real = lives.ApiframeClient.submit
+
+    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal most
+        accepted = real(self, *args, **kwargs)
+        by_status = connected.state.jobs_by_status
+        most = max(most, by_status["QUEUED"] + by_status["PROCESSING"])
+        return accepted
+
+    lives.ApiframeClient.submit = submit
+    try:
+        task.run()
+    finally:
+        lives.ApiframeClient.submit = real
+    assert most <= 5
+    assert task.deferrals == (3 if deferrable else 0)
+    check(task, connected)
+
+
+# Whatever happens
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from([None, *KILLS]),
+        st.sampled_from([0.0, 0.3, 1.0]),
+        st.booleans(),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    events=EVENTS, with_store=st.booleans(), deferrable=st.booleans(), max_active=st.integers(1, 9)
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_each_request_is_paid_once_and_saved_once(
+    connected, tmp_path_factory, events, with_store, deferrable, max_active
+):
+    connected.reset()
+    count = 6
+    task = BatchTask(
+        tmp_path_factory.mktemp("batch"),
+        Store() if with_store else None,
+        requests=requests(count),
+        retries=12,
+        deferrable=deferrable,
+        max_active=max_active,
+        min_success=1.0,
+    )
+    for kill, fail_rate, loses_manifest in events:
+        connected.configure(fail_rate=fail_rate)
+        with suppress(Killed, ApiframeError):
+            task.run(KILLS[kill] if kill else None)
+        if loses_manifest:
+            for manifest in task.manifests:
+                manifest.unlink()
+    connected.configure(fail_rate=0)
+    for _ in range(2):
+        try:
+            task.run()
+            break
+        except ApiframeError:  # of jobs that were under way before
+            continue
+    assert connected.state.jobs_created <= count * task.try_number
+    check(task, connected, count)
