@@ -13,7 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # in place of this folder, so that its modules are those of the package
+# In place of this folder, so that its modules are those of the package.
+sys.path[:1] = [
+    str(ROOT),
+    *(f"{ROOT}/tests/{name}" for name in ("support", "lifecycle", "cluster")),
+]
 
 from benchmarks.batch_airflow import LocalAirflow  # noqa: E402
 from benchmarks.batch_report import comparison, large_batch  # noqa: E402

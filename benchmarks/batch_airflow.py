@@ -13,14 +13,9 @@ from typing import Any
 
 import psutil
 import psycopg2
-
-from benchmarks.processes import ROOT
-
-sys.path[1:1] = [str(ROOT / "tests" / folder) for folder in ("support", "lifecycle", "cluster")]
-
-from deployment import START_SECONDS, Deployment  # noqa: E402
-from services import Postgres  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from deployment import START_SECONDS, Deployment
+from services import Postgres
+from waiting import wait_until
 
 # More slots on these CPUs would only make each task hold its slot for longer.
 PARALLELISM = 2 * (os.cpu_count() or 1)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from waiting import wait_until
 
 from airflow_provider_apiframe.api.client import ApiframeClient
 from benchmarks.apiframe import SandboxProcess, sandbox
-from benchmarks.batch_airflow import LocalAirflow, wait_until
+from benchmarks.batch_airflow import LocalAirflow
 from benchmarks.figures import Delivery
 
 MOST_SECONDS = 45 * 60.0
