@@ -77,7 +77,6 @@ def main(arguments: Sequence[str]) -> int:
         airflow.start()
         for dag_id in ("one_batch", "mapped_warm_up"):
             run(airflow, dag_id, f"{dag_id}_first", WARM_UP, WARM_UP_LATENCY)
-        reports = {}
         if chosen.images:
             idle = _idle_cpu(airflow)
             batch, mapped = (
@@ -85,17 +84,21 @@ def main(arguments: Sequence[str]) -> int:
                 for dag_id in ("one_batch", "mapped_tasks")
             )
             version = airflow.query("SHOW server_version")[0][0]
-            reports["batch"] = comparison(batch, mapped, chosen.latency, idle, version)
+            report = comparison(batch, mapped, chosen.latency, idle, version)
+            _publish(chosen.page, "batch", f"{under}\n\n{report}")
         if chosen.requests:
             large = run(airflow, "one_batch", "large_batch", chosen.requests, chosen.latency)
-            reports["large batch"] = large_batch(large, chosen.latency)
+            report = large_batch(large, chosen.latency)
+            _publish(chosen.page, "large batch", f"{under}\n\n{report}")
     finally:
         airflow.close(keep_files=chosen.keep)
-    for name, report in reports.items():
-        text = f"{under}\n\n{report}"
-        print(text, end="\n\n")
-        chosen.page.write_text(between_markers(chosen.page.read_text(), text, name))
     return 0
+
+
+def _publish(page: Path, name: str, report: str) -> None:
+    """Print a report, and put it into the page at once: what comes after it may fail."""
+    print(report, end="\n\n", flush=True)
+    page.write_text(between_markers(page.read_text(), report, name))
 
 
 def _idle_cpu(airflow: LocalAirflow) -> float:

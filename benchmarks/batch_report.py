@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.batch_airflow import PARALLELISM
 from benchmarks.batch_run import Measured
-from benchmarks.tables import number, table
+from benchmarks.tables import NOTHING, number, table
 
 FEW_ROWS = 10  # a table with fewer is one of "all others"
 MEGABYTE = 1e6
@@ -19,34 +19,37 @@ ROUTES = {
     "me": "looks at the account",
 }
 
-Figure = Callable[[Measured], str]
+Figure = tuple[str, int, Callable[[Measured], float]]
+"""A figure's label, its decimals, and how it is had."""
 
-DELIVERY: dict[str, Figure] = {
-    "Images delivered": lambda run: number(run.delivered),
-    "Images paid": lambda run: number(run.paid),
-    "Paid and not delivered": lambda run: number(len(run.delivery.lost)),
-    "Delivered twice": lambda run: number(len(run.delivery.repeated)),
-}
-COST: dict[str, Figure] = {
-    "From trigger to success, s": lambda run: number(run.wall),
-    "Task starts": lambda run: number(run.starts),
-    "Worker seconds": lambda run: number(run.worker_seconds),
-    "Worker seconds: in the operator's code": lambda run: number(run.code_seconds),
-    "CPU seconds, Airflow and its database": lambda run: number(sum(run.cpu.values())),
-    "CPU seconds: scheduler, workers, tasks": lambda run: number(run.cpu["scheduler"]),
-    "CPU seconds: triggerer": lambda run: number(run.cpu["triggerer"]),
-    "CPU seconds: API server": lambda run: number(run.cpu["api-server"]),
-    "CPU seconds: DAG processor": lambda run: number(run.cpu["dag-processor"]),
-    "CPU seconds: PostgreSQL": lambda run: number(run.cpu["PostgreSQL"]),
-    "API requests per image": lambda run: number(_requests(run) / run.images, 2),
-    "Largest task process above the empty task's, MB": lambda run: number(
-        run.above_empty / MEGABYTE, 1
+DELIVERY: tuple[Figure, ...] = (
+    ("Images delivered", 0, lambda run: run.delivered),
+    ("Images paid", 0, lambda run: run.paid),
+    ("Paid and not delivered", 0, lambda run: len(run.delivery.lost)),
+    ("Delivered twice", 0, lambda run: len(run.delivery.repeated)),
+)
+COST: tuple[Figure, ...] = (
+    ("From trigger to success, s", 0, lambda run: run.wall),
+    ("Task starts", 0, lambda run: run.starts),
+    ("Worker seconds", 0, lambda run: run.worker_seconds),
+    ("Worker seconds: in the operator's code", 0, lambda run: run.code_seconds),
+    ("CPU seconds, Airflow and its database", 0, lambda run: sum(run.cpu.values())),
+    ("CPU seconds: scheduler, workers, tasks", 1, lambda run: run.cpu["scheduler"]),
+    ("CPU seconds: triggerer", 1, lambda run: run.cpu["triggerer"]),
+    ("CPU seconds: API server", 1, lambda run: run.cpu["api-server"]),
+    ("CPU seconds: DAG processor", 1, lambda run: run.cpu["dag-processor"]),
+    ("CPU seconds: PostgreSQL", 1, lambda run: run.cpu["PostgreSQL"]),
+    ("API requests per image", 2, lambda run: _requests(run) / run.images),
+    (
+        "Largest task process above the empty task's, MB",
+        1,
+        lambda run: run.above_empty / MEGABYTE,
     ),
-    "Rows inserted": lambda run: number(sum(run.inserted.values())),
-    "Rows updated, counted each time": lambda run: number(run.updated),
-    "Rows that stay": lambda run: number(sum(run.kept.values())),
-    "Written to PostgreSQL's journal, MB": lambda run: number(run.wal / MEGABYTE, 1),
-}
+    ("Rows inserted", 0, lambda run: sum(run.inserted.values())),
+    ("Rows updated, counted each time", 0, lambda run: run.updated),
+    ("Rows that stay", 0, lambda run: sum(run.kept.values())),
+    ("Written to PostgreSQL's journal, MB", 1, lambda run: run.wal / MEGABYTE),
+)
 
 
 def comparison(
@@ -58,8 +61,11 @@ def comparison(
     :param postgres: its version.
     """
     runs = (batch, mapped)
-    head = ("", "One batch", "Mapped tasks")
-    rows = [[label, *map(figure, runs)] for label, figure in {**DELIVERY, **COST}.items()]
+    head = ("", "One batch", "Mapped tasks", "Times the batch's")
+    rows = [_row(figure, *runs, NOTHING) for figure in DELIVERY]
+    for figure in COST:
+        ours, theirs = map(figure[2], runs)
+        rows.append(_row(figure, *runs, number(theirs / ours, 1) if ours > 0 else NOTHING))
     by_table = sorted(batch.inserted | mapped.inserted, key=lambda name: -mapped.inserted[name])
     many = [name for name in by_table if max(run.inserted[name] for run in runs) >= FEW_ROWS]
     tables = [
@@ -85,10 +91,7 @@ def comparison(
         "server, DAG processor, LocalExecutor with "
         f"{PARALLELISM} slots, PostgreSQL {postgres}, else with Airflow's settings. A few images "
         "of each kind are made beforehand and not counted.",
-        "The load of the machine over the minute before was "
-        f"{batch.load:.1f} before the batch and {mapped.load:.1f} before the mapped tasks. The "
-        "sandbox, on the same machine, used "
-        f"{number(batch.sandbox_cpu)} and {number(mapped.sandbox_cpu)} s of CPU.",
+        f"{_beside(batch)} For the mapped tasks: {_beside(mapped)}",
         "Task starts: task processes, as the executor's workers report their ends. Tries: "
         f"{batch.tries} of 1 task, {number(mapped.tries)} of {number(mapped.images)}. Worker "
         "seconds: for which the workers were held, summed over the starts.",
@@ -110,15 +113,31 @@ def comparison(
 
 def large_batch(run: Measured, latency: float) -> str:
     """Return the table of one batch."""
-    rows = [[label, figure(run)] for label, figure in {**DELIVERY, **COST}.items()]
+    rows = [_row(figure, run) for figure in (*DELIVERY, *COST)]
     notes = [
         f"{number(run.images)} images of {latency:g} s in one deferrable task, else as above; "
-        f"{run.tries} tries. The load over the minute before was {run.load:.1f}. The sandbox used "
-        f"{number(run.sandbox_cpu)} s of CPU.",
+        f"{run.tries} tries. {_beside(run)}",
         f"API requests: {_routes(run)}.",
     ]
     head = ("", f"One batch of {number(run.images)}")
     return f"{table(head, rows)}\n\n{_listed(notes)}"
+
+
+def _row(figure: Figure, *cells: Measured | str) -> list[str]:
+    label, digits, value = figure
+    return [
+        label,
+        *(cell if isinstance(cell, str) else number(value(cell), digits) for cell in cells),
+    ]
+
+
+def _beside(run: Measured) -> str:
+    """Return what else the CPUs of the machine did."""
+    return (
+        f"The sandbox, on the same machine, used {number(run.sandbox_cpu)} s of CPU, everything "
+        f"that is no part of the measurement {number(run.foreign_cpu)} s, and the load of the "
+        f"minute before was {run.load:.1f}."
+    )
 
 
 def _requests(run: Measured) -> int:

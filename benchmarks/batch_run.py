@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from PIL import Image
 from waiting import wait_until
 
@@ -37,6 +38,7 @@ class Measured:
     :ivar code_seconds: of these, in the operator's methods.
     :ivar cpu: seconds by part of Airflow.
     :ivar sandbox_cpu: seconds.
+    :ivar foreign_cpu: seconds of all else on the machine.
     :ivar requests: to the API by route, with the downloads.
     :ivar above_empty: bytes of the largest task process, less those of the one that does nothing.
     :ivar inserted: rows by table, those that were deleted again as well.
@@ -55,6 +57,7 @@ class Measured:
     code_seconds: float
     cpu: Mapping[str, float]
     sandbox_cpu: float
+    foreign_cpu: float
     requests: Mapping[str, int]
     above_empty: int
     inserted: Counter[str]
@@ -112,7 +115,8 @@ def run(airflow: LocalAirflow, dag_id: str, run_id: str, images: int, latency: f
         before = Database.of(airflow)
         log_size = airflow.log_size()
         recorded_before = len(_lines(airflow.starts))
-        sandbox_before, cpu_before = apiframe.cpu_seconds(), airflow.cpu_seconds()
+        machine_before, sandbox_before = _machine_cpu(), apiframe.cpu_seconds()
+        cpu_before = airflow.cpu_seconds()
         begun = time.time()
         airflow.api.start_run(dag_id, run_id, conf)
         ended = _wait_for_end(airflow, dag_id, run_id)
@@ -120,7 +124,9 @@ def run(airflow: LocalAirflow, dag_id: str, run_id: str, images: int, latency: f
         wait_until(
             lambda: len(airflow.workloads(log_size)) >= len(recorded), "the workers are free", 60
         )
-        cpu_after, sandbox_after = airflow.cpu_seconds(), apiframe.cpu_seconds()
+        cpu_after = airflow.cpu_seconds()
+        sandbox_cpu = apiframe.cpu_seconds() - sandbox_before
+        machine_cpu = _machine_cpu() - machine_before
         requests = apiframe.requests()
         time.sleep(COUNTED_SECONDS)
         after = Database.of(airflow)
@@ -136,6 +142,7 @@ def run(airflow: LocalAirflow, dag_id: str, run_id: str, images: int, latency: f
     for line in recorded:
         peaks[line["task_id"]].append(line["peak_kb"] * 1024)
     delivered = _delivered(scratch / "images")
+    cpu = {part: seconds - cpu_before[part] for part, seconds in cpu_after.items()}
     return Measured(
         images=images,
         wall=ended - begun,
@@ -143,8 +150,9 @@ def run(airflow: LocalAirflow, dag_id: str, run_id: str, images: int, latency: f
         tries=int(tries),
         worker_seconds=sum(one.seconds for one in workloads),
         code_seconds=sum(line["seconds"] for line in recorded if line["task_id"] == "images"),
-        cpu={part: seconds - cpu_before[part] for part, seconds in cpu_after.items()},
-        sandbox_cpu=sandbox_after - sandbox_before,
+        cpu=cpu,
+        sandbox_cpu=sandbox_cpu,
+        foreign_cpu=machine_cpu - sandbox_cpu - sum(cpu.values()),
         requests=requests,
         above_empty=max(peaks["images"]) - max(peaks["nothing"]),
         inserted=after.inserted - before.inserted,
@@ -156,6 +164,12 @@ def run(airflow: LocalAirflow, dag_id: str, run_id: str, images: int, latency: f
         delivery=Delivery.of(job_ids, delivered),
         load=load,
     )
+
+
+def _machine_cpu() -> float:
+    """Return for how many seconds the CPUs have worked, whoever for."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 def _requests(file: Path, images: int) -> Path:
