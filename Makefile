@@ -17,7 +17,7 @@ EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench bench-batch lint sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench bench-batch lint catalog sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ lint: $(VENV)/.ready  ## Style, types, import rules, workflows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
+
+catalog: $(VENV)/.ready  ## Compare the table of models with the vendor's live list (CATALOG="--openapi FILE": with a file)
+	@$(BIN)/python scripts/catalog.py $(CATALOG)
 
 sandbox: $(VENV)/.ready  ## Start a local Apiframe on http://127.0.0.1:8765
 	@$(BIN)/python -m airflow_provider_apiframe.sandbox --port 8765

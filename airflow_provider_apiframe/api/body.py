@@ -11,8 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-"""The largest responses, pages of 100 jobs with their results, have about 0.1 MiB."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A page of 100 jobs with their results has about 0.1 MiB. The largest response is one job with its
+request, whose mask may have 12,000,000 characters of base64."""
 
 ACCEPT_ENCODING = "gzip"
 PIECE_BYTES = 64 * 1024
@@ -22,7 +23,7 @@ _ENCODINGS = {"gzip": 15 + 32, "x-gzip": 15 + 32, "deflate": 15 + 32}
 
 
 class BodyError(Exception):
-    """The body cannot be used; the text says why, e.g. "it has more than 8 MiB"."""
+    """The body cannot be used; the text says why, e.g. "it has more than 16 MiB"."""
 
 
 class BoundedBody:

@@ -140,7 +140,7 @@ class ConflictError(ApiframeError):
 
 
 class BudgetExceededError(ApiframeError):
-    """The image may cost more than it is allowed to, or than the team has.
+    """An image may cost more than it is allowed to, than is left of the day, or than the team has.
 
     Nothing was submitted.
     """

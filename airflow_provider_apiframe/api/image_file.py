@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from airflow_provider_apiframe.api.image_format import HEAD_BYTES, image_type
 
 MAX_UPLOAD_BYTES = 25 * 1024 * 1024
 """OpenAPI ``/v2/uploads``: "max 25 MB image"."""
+
+MAX_INLINE_CHARACTERS = 12_000_000
+"""OpenAPI MidjourneyActionRequest, ``mask``: of base64, so 9 MB of an image."""
 
 _GIFS = (b"GIF87a", b"GIF89a")
 
@@ -60,6 +64,20 @@ class ImageFile:
     def sha256(self) -> str:
         """Of its bytes, in hex."""
         return hashlib.sha256(self.content).hexdigest()
+
+    def inline(self) -> str:
+        """Return its bytes as base64, for a request that has the image within.
+
+        :raises InvalidRequestError: it is too large for that. Nothing was sent.
+        """
+        text = base64.b64encode(self.content).decode()
+        if len(text) > MAX_INLINE_CHARACTERS:
+            raise InvalidRequestError(
+                f"{self.name} has {len(self.content)} bytes, and as a mask Apiframe takes at most "
+                f"{MAX_INLINE_CHARACTERS // 4 * 3}. Nothing was submitted. Make it smaller: a mask "
+                "needs no more than black and white."
+            )
+        return text
 
     @property
     def form_type(self) -> str:

@@ -4,7 +4,7 @@ is derived from there."""
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from functools import cache
 from typing import Any, get_args
 
@@ -39,9 +39,16 @@ class FrozenModel(BaseModel):
     def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic would read True as 1; nobody means that.
         annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and {int, float} & {annotation, *get_args(annotation)}:
+        if isinstance(value, bool) and {int, float} & set(_types_in(annotation)):
             raise ValueError("a boolean is no number")
         return value
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation and what it is made of, e.g. of ``Annotated[int, ...] | None``."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types_in(inner)
 
 
 def reason_of(model: type[BaseModel], problem: ErrorDetails) -> str:

@@ -124,14 +124,16 @@ class ImageStorage:
     def check(self, output_format: str | None = None) -> None:
         """See that the images can be saved, as far as that can be told before anything is paid.
 
-        :param output_format: what was asked for: "png", "jpg", "webp"; None for the API's choice.
+        :param output_format: what was asked for: "png", "jpg", "jpeg" (which models differ in),
+            "webp"; None for the API's choice.
         :raises InvalidRequestError: the file's name asks for another format.
         :raises ConfigurationError: no installed package knows the storage.
         :raises ConnectionNotFoundError: the connection with its credentials is missing.
         :raises StorageError: its filesystem could not be set up.
         """
         named = self.save_to.fixed_extension
-        if named and output_format and _JPG.get(named, named) != output_format:
+        asked = _JPG.get(output_format or "", output_format)
+        if named and asked and _JPG.get(named, named) != asked:
             raise InvalidRequestError(
                 f"save_to names a .{named} file, and output_format is {output_format!r}: give both "
                 "the same format, or name the file with {ext}"

@@ -35,6 +35,7 @@ from airflow_provider_apiframe.api.settings import ClientSettings
 from airflow_provider_apiframe.api.validation import truncated_repr
 from airflow_provider_apiframe.hooks import connection as connection_form
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError, settings_from
+from airflow_provider_apiframe.hooks.image_tools import ImageTools
 from airflow_provider_apiframe.hooks.uploads import read_image
 from airflow_provider_apiframe.polling.blocking import wait_for_job
 from airflow_provider_apiframe.polling.wait import Wait
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 # alone costs 0.2 s.
 
 
-class ApiframeHook(BaseHook):
+class ApiframeHook(ImageTools, BaseHook):
     """Speaks to Apiframe with the API key of an Airflow connection.
 
     Connection type ``apiframe``: the password is the API key, the host the base URL (empty:
@@ -143,8 +144,12 @@ class ApiframeHook(BaseHook):
         :returns: the job's id and status.
         :raises InvalidRequestError: it is refused. Nothing was paid.
         """
-        uploads = {path: self.upload_file(path).url for path in request.paths}
-        return self.client.submit(request.replacing(uploads), idempotency_key or uuid.uuid4().hex)
+        inline = request.inline_paths
+        files = {
+            path: read_image(path).inline() if path in inline else self.upload_file(path).url
+            for path in request.paths
+        }
+        return self.client.submit(request.replacing(files), idempotency_key or uuid.uuid4().hex)
 
     def generate_image(
         self,

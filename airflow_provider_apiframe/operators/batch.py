@@ -18,7 +18,10 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.links.image import ImageLink
 from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import as_stored
-from airflow_provider_apiframe.operators.batch_arguments import check_batch_arguments
+from airflow_provider_apiframe.operators.batch_arguments import (
+    check_batch_arguments,
+    check_that_params_are_the_dags,
+)
 from airflow_provider_apiframe.operators.batch_try import BatchTry
 from airflow_provider_apiframe.operators.worker_connection import (
     warn_of_a_connection_that_only_the_worker_sees,
@@ -141,8 +144,16 @@ class ApiframeBatchOperator(BaseOperator):
         self.save_conn_id = save_conn_id
         self.provenance = provenance
         self._needed_outputs = needed_outputs(save_to=save_to)
+        self._needed_in_requests: list[tuple[int, tuple[str, ...]]] = []
         if isinstance(requests, XComArg):
             self._needed_outputs.append(("requests",))
+        elif isinstance(requests, (list, tuple)):
+            self._needed_in_requests = [
+                (index, names)
+                for index, request in enumerate(requests)
+                if isinstance(request, Mapping)
+                for names in needed_outputs(**request)
+            ]
 
     @cached_property
     def hook(self) -> ApiframeHook:
@@ -181,7 +192,7 @@ class ApiframeBatchOperator(BaseOperator):
                     keeps_progress=bool(self.do_xcom_push),
                     done_before=batch.run.done,
                     total=len(batch.run.lines),
-                    carried=batch.carried,
+                    carried=batch.run.carried,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
             batch.take(batch.wait_for(job_ids))
@@ -246,6 +257,9 @@ class ImageGenerateBatchOperator(ApiframeBatchOperator):
     :param model: of requests that name none. Templated.
     :param model_params: parameters of all requests, by the names of the API; a request's own
         (``params``) win, name by name. Templated.
+
+    ``params`` of a task are Airflow's own, the params of the DAG run: those of a model are refused
+    there.
     """
 
     params_field: ClassVar[str] = "model_params"
@@ -267,4 +281,5 @@ class ImageGenerateBatchOperator(ApiframeBatchOperator):
         super().__init__(
             requests=requests, save_to=save_to, model=model, shared_params=model_params, **kwargs
         )
+        check_that_params_are_the_dags(self)
         self.model_params = as_stored(model_params)

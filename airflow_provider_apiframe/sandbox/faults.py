@@ -16,7 +16,19 @@ from airflow_provider_apiframe.sandbox.options import OptionModel
 from airflow_provider_apiframe.sandbox.settings import Seconds, Settings
 
 Route = Literal[
-    "generate", "job", "jobs", "me", "models", "image", "upload", "uploaded_file", "any"
+    "generate",
+    "upscale",
+    "edit",
+    "background_remove",
+    "midjourney_action",
+    "job",
+    "jobs",
+    "me",
+    "models",
+    "image",
+    "upload",
+    "uploaded_file",
+    "any",
 ]
 ShareName = Literal[
     "fail_rate", "error_rate", "drop_responses", "gateway_timeouts", "cdn_errors", "cdn_cut"
@@ -31,8 +43,8 @@ GATEWAY_PAGE = (
 class Fault(OptionModel):
     """One scripted fault: what happens to a request instead of its true response.
 
-    :param route: whose requests it meets: generate, job, jobs, me, models, image, upload,
-        uploaded_file or any.
+    :param route: whose requests it meets: generate, upscale, edit, background_remove,
+        midjourney_action, job, jobs, me, models, image, upload, uploaded_file or any.
     :param status: HTTP status of the response, 200-599. Default: 429 where only `retry_after` is
         given, 200 where only `body` is.
     :param body: body of the response; a mapping or list is sent as JSON. Default: {"error": ...},
@@ -153,7 +165,7 @@ class Faults:
     def next(self, route: str, *, times: int = 1, **fault: Any) -> None:
         """Queue a fault for the next requests to a route; they happen in the order queued.
 
-        :param route: generate, job, jobs, me, models, image, upload, uploaded_file or any.
+        :param route: as of `Fault`, e.g. generate or any.
         :param times: how many requests it meets, 1 or more.
         :param fault: what happens, see `Fault`.
         :raises ValueError: an argument is out of its range, or no fault is described.

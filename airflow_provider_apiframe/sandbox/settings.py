@@ -89,7 +89,7 @@ class Settings(OptionModel):
     dialect: Dialect = _option(
         "both",
         JOBS,
-        "whose spellings of aspect_ratio and resolution are accepted: the OpenAPI file's, "
+        "whose spellings of Flux's aspect_ratio and resolution are accepted: the OpenAPI file's, "
         "the Flux 2 Flex page's, or both",
     )
     result_form: ResultForm = _option(
@@ -107,6 +107,9 @@ class Settings(OptionModel):
     hide_from_list: bool = _option(False, JOBS, "leave all jobs out of the list")
     cost_null: bool = _option(False, JOBS, "say null for a job's creditCost")
     progress_null: bool = _option(False, JOBS, "say null for a job's progress")
+    plain_images: bool = _option(
+        False, JOBS, "draw four plain fields in place of a poster: for thousands of images"
+    )
     webhook_digest: WebhookDigest = _option(
         "raw",
         JOBS,
@@ -121,10 +124,10 @@ class Settings(OptionModel):
         0.0, FAULTS, "share of requests answered 503 before they do anything", "SHARE"
     )
     drop_responses: Share = _option(
-        0.0, FAULTS, "share of accepted generations that get no response", "SHARE"
+        0.0, FAULTS, "share of accepted submissions that get no response", "SHARE"
     )
     gateway_timeouts: Share = _option(
-        0.0, FAULTS, "share of accepted generations answered 504 in HTML", "SHARE"
+        0.0, FAULTS, "share of accepted submissions answered 504 in HTML", "SHARE"
     )
     cdn_errors: Share = _option(0.0, FAULTS, "share of downloads answered 503", "SHARE")
     cdn_cut: Share = _option(

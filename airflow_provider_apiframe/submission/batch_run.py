@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
 from airflow_provider_apiframe.api.models import Job
@@ -49,7 +50,8 @@ class BatchRun:
     :param reused: how many jobs an earlier try had submitted, as far as is known now.
     :param unreadable: why the requests could not be read. Then what is paid is collected first.
     :param is_unsure: an earlier try may have submitted what the manifest does not know.
-    :param unheard: whether this try sent a request that may have been accepted, for all it knows.
+    :param unheard: whether this try or an earlier one sent a request that may have been accepted,
+        for all it knows.
     :param on_saved: is told of the jobs whose images were saved just now.
     """
 
@@ -77,6 +79,16 @@ class BatchRun:
         return split_connection(self.manifest.uri)[1]
 
     @property
+    def carried(self) -> dict[str, Any]:
+        """What a deferral carries over, as JSON values; all else is in the manifest."""
+        newest = self.newest_before
+        return {
+            "reused": self.reused,
+            "newest_before": newest.isoformat() if newest else None,
+            "unheard": self.unheard,
+        }
+
+    @property
     def done(self) -> int:
         """How many requests need nothing more from this try."""
         return sum(self.batch.step_of(line) is Step.NOTHING for line in self.lines)
@@ -101,7 +113,7 @@ class BatchRun:
             coming = self.batch.at(Step.SUBMIT)[: max(0, room)]
             error = self._submit(coming) if coming else None
             if waiting := self.batch.at(Step.WAIT):
-                return list(self._that_fit(waiting))
+                return list(dict.fromkeys(self._that_fit(waiting)))
             if error := error or self.unreadable:
                 with keeping_what_is_paid(self.unheard):
                     raise error
@@ -114,7 +126,6 @@ class BatchRun:
             admission = self.limits.check(self.batch, coming, may_be_paid=self.is_unsure)
         except ApiframeError as error:
             return error
-        self.is_unsure = False  # one wave is all that a try can have left unknown
         with admission.reservation:
             try:
                 uploads = self.submission.upload(self.batch.requests, coming)
@@ -127,6 +138,7 @@ class BatchRun:
                 ]
                 self.batch = self.batch.with_lines(coming)
                 self._write_if_possible()  # so that a retry sends the same
+            self.is_unsure = False  # one wave is all that a try can have left unknown
             wave = self.submission.submit(coming, self.batch.requests, uploads)
             self.batch = self.batch.with_lines(wave.lines)
             admission.accepted(wave.lines)
@@ -159,8 +171,10 @@ class BatchRun:
 
     def record(self, jobs: Iterable[Job]) -> None:
         """Keep what a wait showed. A job that is not finished has an error: it is given up now."""
-        by_job = {line.job_id: line for line in self.lines if line.job_id is not None}
-        known = [(by_job[job.id], job) for job in jobs if job.id in by_job]
+        by_job: dict[str | None, list[ManifestLine]] = {}
+        for line in self.lines:
+            by_job.setdefault(line.job_id, []).append(line)
+        known = [(line, job) for job in jobs for line in by_job.get(job.id, ())]
         self.batch = self.batch.with_lines(polled(line, job) for line, job in known)
         if self.newest_before is not None:
             self.reused += sum(

@@ -22,8 +22,9 @@ def price_of(request: ImageRequest, models: Iterable[ModelInfo]) -> float | None
     :param models: the catalogue, of all modalities: which of them holds the image tools is not
         documented.
     """
-    outputs = getattr(request, "outputs", 1)
-    prices = [highest_price(entry, outputs) for entry in models if entry.id == request.model]
+    prices = [
+        highest_price(entry, request.outputs) for entry in models if entry.id == request.model
+    ]
     return max((price for price in prices if price is not None), default=None)
 
 

@@ -149,7 +149,7 @@ def _reserve(hook: ApiframeHook, credits: float, limit: float) -> DayReservation
         with locked_file(name) as file:
             ledger = _ledger(hook, file, max_age)
             if ledger.spent + credits > limit:
-                max_age = RECHECK_SECONDS
+                max_age = RECHECK_SECONDS if ledger.is_exact else 0.0
                 ledger = _ledger(hook, file, max_age)
             if ledger.spent + credits <= limit:
                 ledger, reservation = ledger.holding(credits, time.time())

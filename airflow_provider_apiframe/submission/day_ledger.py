@@ -74,6 +74,11 @@ class DayLedger(BaseModel):
         """The same without what a running process holds: the scan may show its jobs as well."""
         return self.scan.spent + sum(held.credits for held in self.held if held.process is None)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is known of all held credits what they are held for."""
+        return all(held.process or held.job_id for held in self.held)
+
     def is_fresh(self, now: float, max_age: float) -> bool:
         """Return whether the scan is of today, and no older than *max_age* seconds."""
         same_day = self.scan.day == datetime.fromtimestamp(now, UTC).date()

@@ -81,8 +81,10 @@ def may_have_submitted(
 
 
 def _may_be_of(hook: ApiframeHook, job: Job, request: ImageRequest) -> bool:
+    if request.prompt is None:
+        return True
     made_from = hook.get_job(job.id).prompt  # the list leaves it out
-    return made_from is None or made_from.strip() == (request.prompt or "").strip()
+    return made_from is None or made_from.strip() == request.prompt.strip()
 
 
 def find_submitted(

@@ -80,9 +80,17 @@ class References:
 
     @property
     def sent(self) -> ImageRequest:
-        """The request with the URL of an upload in place of each path."""
+        """The request with the URL of an upload, or the file's content, in place of each path.
+
+        :raises UnreadableFileError: a file is missing that is sent within the request.
+        :raises InvalidRequestError: it is too large for that.
+        """
+        inline = self.request.inline_paths
         return self.request.replacing(
-            {path: self.uploads[sha256] for path, sha256 in self.hashes.items()}
+            {
+                path: self._file(path).inline() if path in inline else self.uploads[sha256]
+                for path, sha256 in self.hashes.items()
+            }
         )
 
     def uploaded(self, hook: ApiframeHook) -> References:
@@ -92,17 +100,21 @@ class References:
         """
         uploads = dict(self.uploads)
         for path, sha256 in self.hashes.items():
-            if sha256 in uploads:
+            if sha256 in uploads or path in self.request.inline_paths:
                 continue
-            if sha256 not in self.files:
-                raise UnreadableFileError(
-                    f"The input image {path} could be read by an earlier try, and now it cannot. "
-                    "Put it back and clear the task.",
-                    transient=False,
-                )
-            uploads[sha256] = hook.client.upload(self.files[sha256]).url
+            uploads[sha256] = hook.client.upload(self._file(path)).url
             log.info("Uploaded the input image %s", path)
         return self.using(uploads)
+
+    def _file(self, path: str) -> ImageFile:
+        file = self.files.get(self.hashes[path])
+        if file is None:
+            raise UnreadableFileError(
+                f"The input image {path} could be read by an earlier try, and now it cannot. "
+                "Put it back and clear the task.",
+                transient=False,
+            )
+        return file
 
     def using(self, uploads: Mapping[str, str]) -> References:
         """Return the same files with other *uploads*."""

@@ -135,3 +135,23 @@ def test_mapped_batches_write_a_manifest_each(connected, run_dag, tmp_path):
     results = run.xcoms("images")
     assert [result["succeeded"] for result in results] == [1, 2]
     assert len({result["manifest"] for result in results}) == 2
+
+
+def test_an_image_of_another_task_that_is_not_there_is_not_left_out(connected, run_dag, tmp_path):
+    run = run_dag(
+        "batch_without_reference",
+        f"""{HEAD}
+    with DAG("batch_without_reference", schedule=None):
+        @task
+        def photo():
+            return None
+
+        FluxGenerateBatchOperator(
+            task_id="images", save_to="{tmp_path}/", poll_interval=0.05,
+            requests=[{{"prompt": "a mug"}},
+                      {{"prompt": "a cap", "flux_params": {{"input_images": photo()}}}}],
+        )
+    """,
+    )
+    assert run.states("images") == ["failed"]
+    assert connected.state.jobs_created == 0

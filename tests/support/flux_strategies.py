@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_apiframe.api.params.catalog import MODELS
 
+FLUX_MODELS = {id: model for id, model in MODELS.items() if model.family == "flux"}
+
 RANGES: dict[str, tuple[float, float]] = {
     "output_quality": (0, 100),
     "width": (256, 2048),
@@ -70,7 +72,7 @@ def flux_params(
     elif shape == "match resolution":
         params["resolution"] = "match_input_image"
     elif shape in ("size", "custom size"):
-        side = st.integers(256, model.max_side)
+        side = st.integers(256, model.max_side or 2048)
         params |= {"width": draw(side), "height": draw(side)}
         if shape == "custom size":
             params["aspect_ratio"] = "custom"
@@ -81,6 +83,6 @@ def model_and_params(
     dialects: tuple[str, ...] = ("openapi", "page"),
 ) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """Draw a model id and parameters it takes."""
-    return st.sampled_from(list(MODELS)).flatmap(
+    return st.sampled_from(list(FLUX_MODELS)).flatmap(
         lambda model: st.tuples(st.just(model), flux_params(model, dialects))
     )

@@ -116,6 +116,13 @@ def test_the_form_says_the_range_and_the_default_of_each_field():
     )
 
 
+def test_the_form_takes_a_number_or_nothing_for_the_limit_per_day():
+    (connection_type,) = INFO["connection-types"]
+    field = connection_type["conn-fields"]["max_credits_per_day"]
+    assert field["schema"] == {"type": ["number", "null"], "default": None, "exclusiveMinimum": 0}
+    assert field["description"].endswith("a number of credits above 0. Default: no limit.")
+
+
 def test_the_form_shows_the_port_that_the_test_button_of_airflow_3_3_needs():
     (connection_type,) = INFO["connection-types"]
     assert "port" not in connection_type["ui-field-behaviour"]["hidden-fields"]
@@ -128,4 +135,4 @@ def test_the_examples_are_where_airflow_looks_for_them():
         for folder in (package / "example_dags", package.parent / "example_dags")
         if folder.is_dir()
     )
-    assert len(list(folder.glob("example_*.py"))) == 6
+    assert len(list(folder.glob("example_*.py"))) == 7

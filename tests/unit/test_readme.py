@@ -49,7 +49,9 @@ def test_the_readme_has_a_row_with_the_range_of_each_flux_param(name):
 @pytest.mark.parametrize("name", ClientOptions.model_fields)
 def test_the_readme_has_a_row_with_the_default_of_each_option_of_the_connection(name):
     default = fields_of(ClientOptions)[name]["default"]
-    shown = str(default).lower() if isinstance(default, bool) else f"{default:.15g}"
+    shown = str(default).lower() if isinstance(default, bool) else f"{default or 0:.15g}"
+    if default is None:
+        shown = "no limit"
     assert row_of(name).split("|")[-2].strip(" `") == shown
 
 

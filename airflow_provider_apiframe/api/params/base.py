@@ -5,15 +5,15 @@ A family's module is its fields and its rules.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
-from airflow_provider_apiframe.api.params.catalog import MODELS, Model, models_taking
+from airflow_provider_apiframe.api.params.catalog import MODELS, TOOLS, Model
+from airflow_provider_apiframe.api.params.names import other_models, unknown_parameter
 from airflow_provider_apiframe.api.params.references import is_url
 from airflow_provider_apiframe.api.validation import FrozenModel, reason_of, truncated_repr
 
@@ -172,7 +172,8 @@ class ModelParams(ImageArguments):
             family's own word.
         :raises InvalidRequestError: naming every wrong parameter, its value and what is allowed.
         """
-        context = ParseContext(MODELS.get(model or ""), frozenset(templated), params_name=name)
+        known = MODELS.get(model or "") or TOOLS.get(model or "")
+        context = ParseContext(known, frozenset(templated), params_name=name)
         named = {_readable_name(name): value for name, value in values.items()}
         return cls.checked(named, context)
 
@@ -217,23 +218,14 @@ class ModelParams(ImageArguments):
         reasons: Reasons = {}
         for name, value in values.items():
             if name not in cls.model_fields:
-                reasons[name] = [f"unknown parameter, {_advice(name, takes)}"]
+                reasons[name] = [unknown_parameter(name, takes, model)]
             elif model and name not in takes and (value is not None or name in context.templated):
-                others = ", ".join(models_taking(name, family=model.family))
-                reasons[name] = [f"{model.id} does not take it; models that do: {others}"]
+                reasons[name] = [other_models(name, model)]
         if model:
             missing = {name for name in model.required if values.get(name) is None}
             for name in sorted(missing - context.templated):
                 reasons[name] = [f"is not set, and {model.id} needs it"]
         return reasons
-
-
-def _advice(name: str, takes: Sequence[str]) -> str:
-    if near := difflib.get_close_matches(name.lower(), takes, n=1):
-        return f"did you mean {near[0]!r}?"
-    if others := models_taking(name):
-        return f"models that take it: {', '.join(others)}"
-    return f"known are {', '.join(takes)}" if takes else "there are none"
 
 
 def format_errors(reasons: Mapping[str, Iterable[str]], values: Mapping[str, Any]) -> str:

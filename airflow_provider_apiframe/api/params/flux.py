@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from airflow_provider_apiframe.api.params.base import (
     BrokenRulesError,
@@ -21,12 +21,7 @@ from airflow_provider_apiframe.api.params.base import (
     Reasons,
 )
 from airflow_provider_apiframe.api.params.catalog import MODELS
-from airflow_provider_apiframe.api.params.references import (
-    IMAGE_NOUN,
-    IMAGES_NOUN,
-    flat_references,
-    one_reference,
-)
+from airflow_provider_apiframe.api.params.fields import Image, Images, JpgPngWebp, Seed
 
 MATCH_INPUT = "match_input_image"
 
@@ -54,16 +49,6 @@ _Resolution = Annotated[
 _Pixels = Annotated[
     int, Field(ge=256, le=2048, json_schema_extra={"noun": "a whole number of pixels"})
 ]
-_Images = Annotated[
-    list[str],
-    Field(max_length=10, json_schema_extra={"noun": IMAGES_NOUN}),
-    BeforeValidator(flat_references),
-]
-_Image = Annotated[
-    str, Field(json_schema_extra={"noun": f"an {IMAGE_NOUN}"}), BeforeValidator(one_reference)
-]
-# Backends in JavaScript round numbers beyond this, and would quietly use another seed.
-_MAX_SEED = 2**53 - 1
 
 
 class FluxParams(ModelParams):
@@ -84,17 +69,17 @@ class FluxParams(ModelParams):
     image_fields: ClassVar[tuple[str, ...]] = ("input_images", "image_prompt")
 
     aspect_ratio: _Ratio | None = None
-    output_format: Literal["jpg", "png", "webp"] | None = None
+    output_format: JpgPngWebp | None = None
     output_quality: int | None = Field(None, ge=0, le=100, description="no effect for png")
-    seed: int | None = Field(None, ge=-_MAX_SEED, le=_MAX_SEED)
+    seed: Seed | None = None
     width: _Pixels | None = None
     height: _Pixels | None = None
     resolution: _Resolution | None = None
-    input_images: _Images | None = None
+    input_images: Images | None = Field(None, max_length=10)
     steps: int | None = Field(None, ge=1, le=50, description="default 30")
     guidance: float | None = Field(None, ge=1.5, le=10, description="default 4.5")
     prompt_upsampling: bool | None = Field(None, description="lets the model rewrite the prompt")
-    image_prompt: _Image | None = Field(None, description="an image that guides the model")
+    image_prompt: Image | None = Field(None, description="an image that guides the model")
     image_prompt_strength: float | None = Field(None, ge=0, le=1)
     raw: bool | None = Field(None, description="a less processed look")
     go_fast: bool | None = Field(None, description="speed before quality")
@@ -140,15 +125,16 @@ class FluxParams(ModelParams):
         return {
             name: [f"must be at most {model.max_side} pixels for {model.id}"]
             for name, value in sides.items()
-            if model and value > model.max_side
+            if model and model.max_side and value > model.max_side
         }
 
     def _wrong_images(self, context: ParseContext) -> Reasons:
         model = context.model
         if "input_images" in context.templated:
             return {}
-        if model and len(self.input_images or ()) > model.max_input_images:
-            return {"input_images": [f"{model.id} takes up to {model.max_input_images}"]}
+        most = model.max_input_images if model else None
+        if model and most is not None and len(self.input_images or ()) > most:
+            return {"input_images": [f"{model.id} takes up to {most}"]}
         if self.input_images:
             return {}
         takes_images = model is None or "input_images" in model.params

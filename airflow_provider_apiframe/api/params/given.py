@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_apiframe.api.params.base import ModelParams, invalid
-from airflow_provider_apiframe.api.params.catalog import MODELS, nearest_model
-from airflow_provider_apiframe.api.params.families import BY_KEY, FAMILIES
+from airflow_provider_apiframe.api.params.catalog import MODELS, Model, nearest_model
+from airflow_provider_apiframe.api.params.families import class_of_key, params_class
 from airflow_provider_apiframe.api.params.flux import FluxParams
 from airflow_provider_apiframe.api.params.other import BODY_KEY, OtherParams
 from airflow_provider_apiframe.api.params.text import read_literal
@@ -45,7 +45,12 @@ def params_mapping(value: Any, name: str) -> Mapping[Any, Any]:
 
 
 def parse_params(
-    value: Any, *, name: str, model: str | None, templated: Collection[str] = ()
+    value: Any,
+    *,
+    name: str,
+    model: str | None,
+    templated: Collection[str] = (),
+    models: Mapping[str, Model] = MODELS,
 ) -> ModelParams:
     """Check the parameters of *model*, and return them.
 
@@ -54,15 +59,16 @@ def parse_params(
     :param name: what the caller calls them, "flux_params" or "params".
     :param model: model id; None where it is not known yet, or wrong.
     :param templated: names in *value*, or in the one object in it, whose values are not known yet.
+    :param models: those that the request may have.
     :raises InvalidRequestError: naming every wrong parameter, its value and what is allowed.
     """
     given = params_mapping(value, name)
-    known = MODELS.get(model or "")
-    family = FAMILIES[known.family] if known else FluxParams if name == FLUX else None
+    known = models.get(model or "")
+    family = params_class(known.family) if known else FluxParams if name == FLUX else None
     if family is None:
         if isinstance(value, ModelParams) and given:
             given = {value.body_key: given}
-        return _of_unknown(given, name=name, model=model, templated=templated)
+        return _of_unknown(given, name=name, model=model, templated=templated, models=models)
     if name == FLUX and given and family is not FluxParams:
         raise invalid(
             name,
@@ -74,14 +80,19 @@ def parse_params(
 
 
 def _of_unknown(
-    given: Mapping[Any, Any], *, name: str, model: str | None, templated: Collection[str]
+    given: Mapping[Any, Any],
+    *,
+    name: str,
+    model: str | None,
+    templated: Collection[str],
+    models: Collection[str],
 ) -> ModelParams:
     if model is None or not given:
         return ModelParams()
     key, values = next(iter(given.items()))
     fits = isinstance(key, str) and BODY_KEY.fullmatch(key)
     if len(given) > 1 or not fits or not (isinstance(values, Mapping) or key in templated):
-        near = nearest_model(model)
+        near = nearest_model(model, models)
         meant = f" (did you mean {near!r}?)" if near else ""
         raise invalid(
             name,
@@ -91,7 +102,7 @@ def _of_unknown(
         )
     if not isinstance(values, Mapping):
         return ModelParams()  # a template: checked once it is rendered
-    if family := BY_KEY.get(key):
+    if family := class_of_key(key):
         return family.parse(values, templated=templated, name=name)
     # Not JSON yet where something in it is a template.
     return ModelParams() if key in templated else OtherParams.of(key, values, name=name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
@@ -17,8 +18,14 @@ from airflow_provider_apiframe.api.params.base import (
     Seconds,
     invalid,
 )
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, MODELS, PROMPT_MAX_LENGTH
+from airflow_provider_apiframe.api.params.catalog import (
+    BY_PATH,
+    DEFAULT_MODEL,
+    MODELS,
+    PROMPT_MAX_LENGTH,
+)
 from airflow_provider_apiframe.api.params.given import FLUX, parse_params
+from airflow_provider_apiframe.api.params.text import checked_text
 from airflow_provider_apiframe.api.validation import RuleError
 
 
@@ -66,6 +73,15 @@ class ImageRequest(ImageArguments):
             raise RuleError("goes with webhook_url, which is not set")
         return events
 
+    @field_validator("model", check_fields=False)
+    @classmethod
+    def _goes_to_this_path(cls, model: str) -> str:
+        for path, models in BY_PATH.items():
+            if model in models and path != cls.path:
+                others = ", ".join(islice(BY_PATH[cls.path], 6))
+                raise RuleError(f"is for POST {path}; for {cls.path} there are {others}")
+        return model
+
     @property
     def output_format(self) -> str | None:
         """The format that is asked for, e.g. "png", "jpg" or "webp"; None for the API's choice."""
@@ -88,6 +104,11 @@ class ImageRequest(ImageArguments):
         """Paths and URLs of the reference images, each once."""
         of_params = self.params.reference_images if self.params else []
         return list(dict.fromkeys([*super().reference_images, *of_params]))
+
+    @property
+    def inline_paths(self) -> frozenset[str]:
+        """Those of the paths whose files are sent within the body as base64, not uploaded."""
+        return frozenset()
 
     def replacing(self, images: Mapping[str, str]) -> Self:
         """Return this request with other texts for some of its reference images.
@@ -143,7 +164,7 @@ class ImageRequest(ImageArguments):
 
 
 def _check_prompt(prompt: Any, info: ValidationInfo) -> Any:
-    return check_prompt(prompt, _longest_prompt(info.data.get("model")))
+    return checked_text(prompt, _longest_prompt(info.data.get("model")))
 
 
 def _parse_params(value: Any, info: ValidationInfo) -> ModelParams:
@@ -154,6 +175,12 @@ def _parse_params(value: Any, info: ValidationInfo) -> ModelParams:
         model=info.data.get("model"),
         templated=context.templated_params,
     )
+
+
+def model_field(default: str, models: Iterable[str]) -> Any:
+    """Return a request's field for the model's id, which any of *models* is an example of."""
+    noun = f"a model id such as {', '.join(islice(models, 6))}"
+    return Field(default, strict=True, pattern=r"\S", json_schema_extra={"noun": noun})
 
 
 class GenerateRequest(ImageRequest):
@@ -167,12 +194,7 @@ class GenerateRequest(ImageRequest):
 
     path: ClassVar[str] = "/v2/images/generate"
 
-    model: str = Field(
-        DEFAULT_MODEL,
-        strict=True,
-        pattern=r"\S",
-        json_schema_extra={"noun": f"a model id such as {', '.join(MODELS)}"},
-    )
+    model: str = model_field(DEFAULT_MODEL, MODELS)
     prompt: Annotated[str, BeforeValidator(_check_prompt)]
     # Validated as well where nothing is given: a model may need some.
     params: Annotated[ModelParams, PlainValidator(_parse_params)] = Field(
@@ -217,25 +239,6 @@ class GenerateRequest(ImageRequest):
         if params := self.params.to_payload():
             body[self.params.body_key] = params
         return body
-
-
-def check_prompt(prompt: Any, max_length: int = PROMPT_MAX_LENGTH) -> Any:
-    """Return *prompt*, if it can be sent.
-
-    :param max_length: UTF-16 units.
-    :raises ValueError: it is no text, blank, too long, or cannot be encoded.
-    """
-    if not isinstance(prompt, str):
-        raise RuleError(f"must be text of 1 to {max_length} characters")
-    length = len(prompt.encode("utf-16-le", "surrogatepass")) // 2
-    if length > max_length or not prompt.strip():
-        found = (
-            f"has {length}" if prompt.strip() else "is only white space" if prompt else "is empty"
-        )
-        raise RuleError(f"must have 1 to {max_length} characters, {found}")
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise RuleError("holds half a character (a lone surrogate), which cannot be sent")
-    return prompt
 
 
 def _longest_prompt(model: str | None) -> int:

@@ -7,7 +7,8 @@ Of a prompt that does not fit even in the smallest letters, the end is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from io import BytesIO
 from random import Random
 
@@ -45,12 +46,13 @@ class Poster:
     :param model: model id.
     :param width: pixels, 64-2048.
     :param height: pixels, 64-2048.
-    :param format: png, jpg or webp.
+    :param format: png, jpg, jpeg or webp.
     :param quality: 0-100 for jpg and webp, None for the default; png has none.
     :param seed: the seed of the request, None if it has none.
     :param notes: more for the footer, e.g. "steps 30".
     :param number: of the image in its job, from 1; each has a design of its own.
     :param picture: an image file that shows through the background, None for none.
+    :param plain: whether to draw four fields of color, another four for each image, and no more.
     """
 
     prompt: str
@@ -63,15 +65,22 @@ class Poster:
     notes: tuple[str, ...] = ()
     number: int = 1
     picture: bytes | None = None
+    plain: bool = False
+
+    def sized(self, width: int, height: int) -> Poster:
+        """Return the poster for another number of pixels."""
+        return replace(self, width=width, height=height)
 
 
 def render(poster: Poster) -> bytes:
     """Return the poster as a file in its format."""
-    return _encode(draw(poster), poster.format, poster.quality)
+    return encode(draw(poster), poster.format, poster.quality)
 
 
 def draw(poster: Poster) -> Image.Image:
     """Return the poster as an image of exactly its width and height."""
+    if poster.plain:
+        return _plain_fields(poster)
     prompt = " ".join(poster.prompt.encode("utf-8", "replace").decode().split())
     palette = Random(f"palette {prompt if poster.seed is None else poster.seed}").choice(PALETTES)
     layout = _lay_out(poster, prompt)
@@ -82,6 +91,13 @@ def draw(poster: Poster) -> Image.Image:
     _write_headline(image, layout, headline_of(prompt), palette)
     _write_paper(image, layout, palette)
     return image
+
+
+def _plain_fields(poster: Poster) -> Image.Image:
+    making = f"{poster.model} {poster.seed} {poster.number} {poster.prompt}"
+    colors = sha256(making.encode("utf-8", "replace")).digest()[:12]
+    fields = Image.frombytes("RGB", (2, 2), colors)
+    return fields.resize((poster.width, poster.height), Image.Resampling.NEAREST)
 
 
 def _with_picture(art: Image.Image, picture: bytes | None) -> Image.Image:
@@ -180,10 +196,18 @@ def _write(
         pen.text(at, line, color, face, anchor, stroke_width=stroke, stroke_fill=color)
 
 
-def _encode(image: Image.Image, form: str, quality: int | None) -> bytes:
+def encode(image: Image.Image, form: str, quality: int | None) -> bytes:
+    """Return an image as a file.
+
+    :param form: png, jpg, jpeg or webp.
+    :param quality: 0-100 for jpg and webp, None for the default.
+    """
     file = BytesIO()
     quality = DEFAULT_QUALITY if quality is None else quality
-    if form == "jpg":
+    if form in ("jpg", "jpeg"):
+        if image.mode == "RGBA":  # which has no place for what can be seen through
+            backdrop = Image.new("RGBA", image.size, WHITE)
+            image = Image.alpha_composite(backdrop, image).convert("RGB")
         subsampling = 0 if quality >= DEFAULT_QUALITY else 2
         image.save(file, "JPEG", quality=max(1, quality), subsampling=subsampling)
     elif form == "webp":

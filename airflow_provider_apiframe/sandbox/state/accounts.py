@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -62,6 +63,7 @@ class Key:
         }
 
 
+@lru_cache(maxsize=256)
 def _stable_uuid(kind: str, name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"apiframe-sandbox/{kind}/{name}"))
 

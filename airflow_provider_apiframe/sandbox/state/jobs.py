@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from airflow_provider_apiframe.sandbox.settings import Settings
-from airflow_provider_apiframe.sandbox.state.image_size import Size
+from airflow_provider_apiframe.sandbox.state.image_plan import ImagePlan
 from airflow_provider_apiframe.sandbox.state.links import image_link
-from airflow_provider_apiframe.sandbox.state.uploads import Upload
 
 Position = tuple[float, str]
 Status = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
@@ -36,15 +36,12 @@ class Job:
     :param user_id: whose job it is.
     :param api_key: the key it was submitted with, which signs its webhooks.
     :param input: the request body.
-    :param cost: credits charged.
     :param created_at: epoch seconds, whole milliseconds.
     :param finish_at: epoch seconds; infinite for a job that never ends.
     :param ending: the status it ends with.
     :param error: the text of a FAILED job.
-    :param size: width and height of the image in pixels.
     :param base_url: where the submitter reached the sandbox, without a slash at the end.
-    :param images: how many images it makes, 1 or more.
-    :param source: the first input image, where it is an upload or an image of this sandbox.
+    :param plan: what its images are.
     :param refunded: whether the credits were given back.
     :param webhook_status: pending, delivered or failed; None without a webhook.
     """
@@ -53,15 +50,12 @@ class Job:
     user_id: str
     api_key: str = field(repr=False)
     input: dict[str, Any]
-    cost: int
     created_at: float
     finish_at: float
     ending: Status
     error: str | None
-    size: Size
     base_url: str
-    images: int = 1
-    source: Upload | Job | None = field(default=None, repr=False)
+    plan: ImagePlan
     refunded: bool = False
     webhook_status: str | None = None
 
@@ -72,19 +66,31 @@ class Job:
     @property
     def model(self) -> str:
         """The model id."""
-        return str(self.input["model"])
+        return self.plan.model
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The fluxParams, empty when none were given."""
-        params: dict[str, Any] = self.input.get("fluxParams", {})
-        return params
+    def cost(self) -> int:
+        """Credits charged."""
+        return self.plan.cost
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters that came with the request, empty for none."""
+        return self.plan.params
 
     @property
     def image_names(self) -> list[str]:
         """File names of the images on the CDN route."""
-        extension = self.params.get("output_format", "png")
-        return [f"{self.id}-{number}.{extension}" for number in range(1, self.images + 1)]
+        return [self.image_name(number) for number in range(1, self.plan.count + 1)]
+
+    def image_name(self, number: int) -> str:
+        """Return the file name of an image, by its number from 1; 0 is the grid of all."""
+        return f"{self.id}-{number or 'grid'}.{self.plan.format}"
+
+    def number_of(self, name: str) -> int | None:
+        """Return the number of the image of this file name; None if there is none."""
+        numbers = range(0 if self.plan.grid else 1, self.plan.count + 1)
+        return next((number for number in numbers if self.image_name(number) == name), None)
 
     @property
     def started_at(self) -> float:
@@ -126,8 +132,12 @@ class Job:
         links = self.links(now, settings, base_url)
         if not links:
             return None
+        images: dict[str, Any] = {"images": links}
+        if self.plan.grid:
+            name = self.image_name(0)
+            images["gridUrl"] = image_link(base_url, name, now, settings.link_lifetime)
         forms: dict[str, Any] = {
-            "images": {"images": links},
+            "images": images,
             "url": links[0],
             "list": links,
             "single": {"imageUrl": links[0]},

@@ -39,6 +39,11 @@ def image_link(base_url: str, name: str, now: float, lifetime: float | None) -> 
     return f"{link}?{urlencode({'expires': expires, 'signature': _signature(name, expires)})}"
 
 
+def file_name(url: str) -> str:
+    """Return the last part of a URL's path."""
+    return urlsplit(url).path.rpartition("/")[2]
+
+
 def is_good(name: str, query: Mapping[str, str], now: float) -> bool:
     """Return whether a link to an image was made by `image_link` and has not expired at `now`."""
     expires = query.get("expires", "")

@@ -7,7 +7,7 @@ In the prompt         What happens to the job
 ``[cancel]``           ends CANCELLED, credits are given back
 ``[stuck]``            stays PROCESSING for ever
 ``[takes: 12]``        takes 12 seconds instead of the sandbox's latency
-``[images: 4]``        makes 4 images instead of one, 10 at most
+``[images: 4]``        makes 4 images whatever the request says, 10 at most
 ====================  ==================================================================
 """
 
@@ -29,14 +29,14 @@ class PromptDirectives:
     :param cancelled: whether to end CANCELLED.
     :param stuck: whether never to end.
     :param takes: seconds from acceptance to the end.
-    :param images: how many images to make, 1-10.
+    :param images: how many images to make, 1-10; None for as many as the request says.
     """
 
     failure: str | None = None
     cancelled: bool = False
     stuck: bool = False
     takes: float | None = None
-    images: int = 1
+    images: int | None = None
 
     @classmethod
     def of(cls, prompt: str) -> PromptDirectives:
@@ -51,7 +51,7 @@ class PromptDirectives:
             cancelled="cancel" in found,
             stuck="stuck" in found,
             takes=float(takes) if re.fullmatch(r"\d+(\.\d+)?", takes) else None,
-            images=int(images) if re.fullmatch("[1-9]|10", images) else 1,
+            images=int(images) if re.fullmatch("[1-9]|10", images) else None,
         )
 
 

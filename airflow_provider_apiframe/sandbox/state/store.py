@@ -11,38 +11,33 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import islice
+from dataclasses import replace
 from threading import RLock
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from airflow_provider_apiframe.sandbox.faults import Faults
 from airflow_provider_apiframe.sandbox.state.accounts import Accounts, Key
+from airflow_provider_apiframe.sandbox.state.action_plan import plan_action
 from airflow_provider_apiframe.sandbox.state.idempotency import IdempotencyStore
-from airflow_provider_apiframe.sandbox.state.image_size import Size, image_size
+from airflow_provider_apiframe.sandbox.state.image_plan import ImagePlan
+from airflow_provider_apiframe.sandbox.state.input_images import InputImages, JobImage
+from airflow_provider_apiframe.sandbox.state.job_list import JobList
 from airflow_provider_apiframe.sandbox.state.jobs import STATUSES, Job, Position, Status
-from airflow_provider_apiframe.sandbox.state.models import MODELS
+from airflow_provider_apiframe.sandbox.state.ledger import Ledger
+from airflow_provider_apiframe.sandbox.state.links import file_name, is_good
 from airflow_provider_apiframe.sandbox.state.pagination import Page
+from airflow_provider_apiframe.sandbox.state.plans import plan_of
 from airflow_provider_apiframe.sandbox.state.prompt_directives import PromptDirectives
 from airflow_provider_apiframe.sandbox.state.rate_limit import RateLimiter
-from airflow_provider_apiframe.sandbox.state.uploads import Upload, Uploads, input_urls
+from airflow_provider_apiframe.sandbox.state.uploads import Uploads
 
 Clock = Callable[[], float]
 
 NO_CAPACITY = "No available capacity, please try again later"
-
-
-class InsufficientCredits(Exception):
-    """The team's balance doesn't cover a job."""
-
-    def __init__(self, required: int, available: int) -> None:
-        super().__init__(f"{required} credits required, {available} available")
-        self.required = required
-        self.available = available
 
 
 class Accepted(NamedTuple):
@@ -73,10 +68,9 @@ class Store:
     def _clear(self) -> None:
         self.replays = 0
         self.requests: Counter[str] = Counter()
-        self._credits = self.faults.settings.credits
+        self._ledger = Ledger(self.faults.settings.credits)
         self._by_id: dict[str, Job] = {}
-        self._by_age: list[Job] = []
-        self._to_refund: list[Job] = []
+        self._by_age = JobList()
         self.uploads = Uploads(self.faults, self.clock)
         self._idempotency = IdempotencyStore()
         self._limiter = RateLimiter()
@@ -97,7 +91,7 @@ class Store:
             self._refund()
             self.faults.configure(options)
             if "credits" in options:
-                self._credits = self.faults.settings.credits
+                self._ledger.balance = self.faults.settings.credits
 
     def count_request(self, route: str) -> None:
         """Count a request to a route, whatever comes of it."""
@@ -119,6 +113,9 @@ class Store:
         :param idempotency_key: None or "" for none.
         :param base_url: where the submitter reached the sandbox, without a slash at the end.
         :raises Conflict: the idempotency key was used with another body.
+        :raises InvalidInput: the API refuses it before it takes credits.
+        :raises UnknownParent: there is no job that a Midjourney action names.
+        :raises UnusableParent: the action is not available for that job.
         :raises InsufficientCredits: the balance is too low.
         """
         with self._lock:
@@ -129,68 +126,55 @@ class Store:
                     self.replays += 1
                     return Accepted(earlier, replay=True)
 
-            cost = MODELS[body["model"]].price
-            if cost > self._credits:
-                raise InsufficientCredits(cost, self._credits)
-            job = self._new_job(key, body, cost, now, base_url)
-            self._credits -= cost
+            # A repeat gets the earlier job whatever has become of its input images, so plan now.
+            plan = self._plan(key, body, base_url)
+            self._ledger.check(plan.cost)
+            job = self._new_job(key, body, plan, now, base_url)
+            self._ledger.charge(job)
             self._by_id[job.id] = job
-            insort(self._by_age, job, key=Job.position)
-            if job.ending != "COMPLETED":
-                self._to_refund.append(job)
+            self._by_age.add(job)
             if idempotency_key:
                 self._idempotency.remember(idempotency_key, job)
             return Accepted(job, replay=False)
 
-    def _new_job(self, key: Key, body: dict[str, Any], cost: int, now: float, base_url: str) -> Job:
-        directives = PromptDirectives.of(body["prompt"])
+    def _plan(self, key: Key, body: dict[str, Any], base_url: str) -> ImagePlan:
+        if "action" in body:
+            parent = self.job(body["parentJobId"], key.user_id)
+            return plan_action(body, parent, is_ready=bool(parent and self._has_images(parent)))
+        return plan_of(body, InputImages(self.uploads, self.linked_image, base_url))
+
+    def _new_job(
+        self, key: Key, body: dict[str, Any], plan: ImagePlan, now: float, base_url: str
+    ) -> Job:
+        directives = PromptDirectives.of(plan.prompt)
         seconds = self.faults.job_seconds()
         no_capacity = NO_CAPACITY if self.faults.should_inject("fail_rate") else None
-        images = input_urls(body.get("fluxParams", {}))
-        error = directives.failure or no_capacity or self.uploads.failure(images, base_url)
-        size: Size = (0, 0)
-        try:
-            size = image_size(body.get("fluxParams", {}), self._size_of_image)
-        except ValueError as undrawable:
-            error = error or str(undrawable)
+        error = directives.failure or no_capacity or plan.failure
         ending: Status = "FAILED" if error else "CANCELLED" if directives.cancelled else "COMPLETED"
         if directives.takes is not None:
             seconds = directives.takes
+        if directives.images is not None:
+            plan = replace(plan, count=directives.images)
         created_at = math.floor(now * 1000) / 1000
         return Job(
             id=str(uuid4()),
             user_id=key.user_id,
             api_key=key.value,
             input=body,
-            cost=cost,
             created_at=created_at,
             finish_at=math.inf if directives.stuck else created_at + seconds,
             ending=ending,
             error=error,
-            size=size,
             base_url=base_url,
-            images=directives.images,
-            source=self._source(images[0]) if images else None,
+            plan=plan,
             webhook_status="pending" if "webhookUrl" in body else None,
         )
-
-    def _size_of_image(self, url: str) -> Size | None:
-        source = self._source(url)
-        return source.size if source else None
-
-    def _source(self, url: str) -> Upload | Job | None:
-        name = urlsplit(url).path.rpartition("/")[2]
-        return self.uploads.find(name) or self.job_of_image(name)
 
     def _refund(self) -> float:
         """Refund the jobs that ended without an image by now; return the time."""
         with self._lock:
             now = self.clock()
-            ended = [job for job in self._to_refund if job.finish_at <= now]
-            for job in ended:
-                self._to_refund.remove(job)
-                self._credits += job.cost
-                job.refunded = True
+            self._ledger.refund(now)
             return now
 
     def job(self, job_id: str, user_id: str | None = None) -> Job | None:
@@ -199,12 +183,26 @@ class Store:
         job = self._by_id.get(job_id.lower())
         return job if job and user_id in (None, job.user_id) else None
 
-    def job_of_image(self, name: str) -> Job | None:
-        """Return the completed, unexpired job that has an image of this file name."""
-        job, now = self._by_id.get(name[:36]), self.clock()
-        if job is None or name not in job.image_names or job.status(now) != "COMPLETED":
+    def job_image(self, name: str) -> JobImage | None:
+        """Return the image of this file name; None if there is none yet, or no longer."""
+        job = self._by_id.get(name[:36])
+        if job is None or not self._has_images(job):
             return None
-        return None if job.expired(now, self.faults.settings.retention) else job
+        number = job.number_of(name)
+        return None if number is None else JobImage(job, number)
+
+    def linked_image(self, url: str) -> JobImage | None:
+        """Return the image that a URL links to; None if it is none of ours, or can't be fetched."""
+        name, query = file_name(url), dict(parse_qsl(urlsplit(url).query))
+        must_be_good = self.faults.settings.link_lifetime is not None
+        if must_be_good and not is_good(name, query, self.clock()):
+            return None
+        return self.job_image(name)
+
+    def _has_images(self, job: Job) -> bool:
+        now = self.clock()
+        expired = job.expired(now, self.faults.settings.retention)
+        return job.status(now) == "COMPLETED" and not expired
 
     def page(
         self,
@@ -226,17 +224,16 @@ class Store:
             return Page([], has_more=False)
         with self._lock:
             now = self._refund()
-            end = None if after is None else bisect_left(self._by_age, after, key=Job.position)
-            matching = (
-                job
-                for job in reversed(self._by_age[:end])
-                if user_id in (None, job.user_id)
-                and status in (None, job.status(now))
-                and model in (None, job.model)
-                and search in (None, job.id)
-            )
-            jobs = list(islice(matching, limit))
-            return Page(jobs, has_more=next(matching, None) is not None)
+
+            def matches(job: Job) -> bool:
+                return (
+                    user_id in (None, job.user_id)
+                    and (status is None or status == job.status(now))
+                    and model in (None, job.model)
+                    and search in (None, job.id)
+                )
+
+            return self._by_age.page(limit, after, matches)
 
     def models_used(self, user_id: str | None) -> list[str]:
         """Return the models of a user's jobs, or of the team's with None, in alphabetical order."""
@@ -256,23 +253,26 @@ class Store:
     @property
     def jobs_paid(self) -> int:
         """How many jobs were charged and not refunded."""
-        return sum(not job.refunded for job in self.jobs)
+        self._refund()
+        return len(self._by_age) - self._ledger.refunds
 
     @property
     def refunds(self) -> int:
         """How many jobs were refunded."""
-        return sum(job.refunded for job in self.jobs)
+        self._refund()
+        return self._ledger.refunds
 
     @property
     def credits(self) -> int:
         """The team's balance."""
         self._refund()
-        return self._credits
+        return self._ledger.balance
 
     @property
     def credits_spent(self) -> int:
         """Credits charged and not refunded."""
-        return sum(job.cost for job in self.jobs if not job.refunded)
+        self._refund()
+        return self._ledger.spent
 
     @property
     def jobs_by_status(self) -> dict[str, int]:

@@ -6,14 +6,13 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 from PIL import Image
 
 from airflow_provider_apiframe.sandbox.faults import Faults
 from airflow_provider_apiframe.sandbox.state.image_size import Size
-from airflow_provider_apiframe.sandbox.state.links import cdn_url
 
 Kind = Literal["image", "video", "audio"]
 
@@ -24,7 +23,6 @@ LARGEST: Mapping[Kind, int] = {
     "audio": 25 * MEGABYTE,
     "video": 50 * MEGABYTE,
 }
-UNFETCHABLE = "Input image could not be fetched"
 PREVIEW = 512  # pixels of a preview's longer side
 
 # What begins a file (from the offset on) -> its kind, content type and extension.
@@ -103,8 +101,12 @@ class Uploads:
             preview=preview,
         )
         with self._lock:
-            kept = (each for each in self._by_name.values() if each.expires_at > now)
-            self._by_name = {each.name: each for each in (*kept, upload)}
+            # The oldest come first; `find` leaves out those behind one that is kept for longer.
+            while (
+                self._by_name and (oldest := next(iter(self._by_name.values()))).expires_at <= now
+            ):
+                del self._by_name[oldest.name]
+            self._by_name[upload.name] = upload
             self.count += 1
         return upload
 
@@ -112,21 +114,6 @@ class Uploads:
         """Return the file of this name; None if there is none, or no longer."""
         upload = self._by_name.get(name)
         return upload if upload and upload.expires_at > self._clock() else None
-
-    def failure(self, urls: list[str], base_url: str) -> str | None:
-        """Return the error of a job whose input images are at `urls`; None if all can be fetched.
-
-        Only uploads to this sandbox are looked for.
-        """
-        folder = f"{cdn_url(base_url)}/{FOLDER}/"
-        names = [url.removeprefix(folder) for url in urls if url.startswith(folder)]
-        return None if all(map(self.find, names)) else UNFETCHABLE
-
-
-def input_urls(params: Mapping[str, Any]) -> list[str]:
-    """Return the URLs of the input images in valid fluxParams."""
-    image_prompt = params.get("image_prompt")
-    return [*params.get("input_images", ()), *([image_prompt] if image_prompt else ())]
 
 
 def _type_of(content: bytes) -> tuple[Kind, str, str]:

@@ -6,19 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from starlette.responses import HTMLResponse, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
+from starlette.responses import Response
 
-from airflow_provider_apiframe.sandbox.faults import GATEWAY_PAGE
 from airflow_provider_apiframe.sandbox.images.cache import ImageCache
 from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.store import Store
-from airflow_provider_apiframe.sandbox.web import cdn, control, job_page, uploads
+from airflow_provider_apiframe.sandbox.web import cdn, control, job_page, submissions, uploads
 from airflow_provider_apiframe.sandbox.web.dependencies import (
     BaseUrl,
     Caller,
-    GenerateBody,
-    IdempotencyKey,
     StoreDep,
     check_outage,
     check_user_agent,
@@ -26,8 +23,9 @@ from airflow_provider_apiframe.sandbox.web.dependencies import (
 )
 from airflow_provider_apiframe.sandbox.web.fault_middleware import FaultMiddleware
 from airflow_provider_apiframe.sandbox.web.hosts import HostMiddleware
-from airflow_provider_apiframe.sandbox.web.responses import Json, NoResponse, add_error_handlers
-from airflow_provider_apiframe.sandbox.web.validation import JobQuery, Modality, is_uuid
+from airflow_provider_apiframe.sandbox.web.responses import Json, add_error_handlers
+from airflow_provider_apiframe.sandbox.web.schemas.fields import is_uuid
+from airflow_provider_apiframe.sandbox.web.validation import JobQuery, Modality
 from airflow_provider_apiframe.sandbox.web.webhooks import WebhookSender
 
 _open_routes = APIRouter(dependencies=[Depends(check_user_agent)])
@@ -36,6 +34,7 @@ _keyed_routes = APIRouter(
     dependencies=[Depends(check_user_agent), Depends(find_caller), Depends(check_outage)],
 )
 
+_keyed_routes.include_router(submissions.routes)
 _keyed_routes.include_router(uploads.keyed_routes)
 
 
@@ -61,7 +60,7 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     )
     app.state.store = store
     app.state.webhooks = webhooks
-    app.state.images = ImageCache()
+    app.state.images = ImageCache(lambda: store.faults.settings.plain_images)
     app.include_router(_open_routes)
     app.include_router(_keyed_routes)
     app.include_router(cdn.routes)
@@ -72,27 +71,6 @@ def create_app(store: Store, listening_on: str = "127.0.0.1") -> FastAPI:
     app.add_middleware(FaultMiddleware, store=store)
     app.add_middleware(HostMiddleware, listening_on=listening_on)  # comes before the others
     return app
-
-
-@_keyed_routes.post("/images/generate")
-async def _generate(
-    request: Request,
-    store: StoreDep,
-    caller: Caller,
-    body: GenerateBody,
-    idempotency_key: IdempotencyKey,
-    base_url: BaseUrl,
-) -> Response:
-    accepted = store.submit(caller, body, idempotency_key, base_url)
-    if not accepted.replay:
-        request.app.state.webhooks.schedule(accepted.job)
-    if store.faults.should_inject("drop_responses"):
-        return NoResponse()
-    if store.faults.should_inject("gateway_timeouts"):
-        return HTMLResponse(GATEWAY_PAGE.format(status=504, phrase="Gateway Time-out"), 504)
-    is_current = accepted.replay and store.faults.settings.replay_status == "current"
-    status = accepted.job.status(store.clock()) if is_current else "QUEUED"
-    return Json({"jobId": accepted.job.id, "status": status}, 202)
 
 
 @_keyed_routes.get("/jobs/{job_id}")

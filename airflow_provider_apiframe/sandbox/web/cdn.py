@@ -79,9 +79,9 @@ def _image(request: Request, store: StoreDep, name: str) -> Response:
         name, request.query_params, store.clock()
     ):
         return PlainTextResponse("This link has expired, or was never one", 403)
-    job = store.job_of_image(name)
-    if job is None:
+    found = store.job_image(name)
+    if found is None:
         return PlainTextResponse("Not found", 404)
-    image = request.app.state.images.image(job, job.image_names.index(name) + 1)
+    image = request.app.state.images.image(found.job, found.number)
     cut = request.method == "GET" and store.faults.should_inject("cdn_cut")
     return Transfer(image.data, image.content_type, rate=settings.cdn_rate, cut=cut)

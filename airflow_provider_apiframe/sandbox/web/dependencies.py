@@ -16,7 +16,9 @@ from airflow_provider_apiframe.sandbox.state.accounts import Key
 from airflow_provider_apiframe.sandbox.state.idempotency import LONGEST_KEY
 from airflow_provider_apiframe.sandbox.state.store import Store
 from airflow_provider_apiframe.sandbox.web.responses import UserAgentRefused
-from airflow_provider_apiframe.sandbox.web.validation import validate_generate
+from airflow_provider_apiframe.sandbox.web.validation import validate_submission
+
+IMAGES = "/v2/images/"  # where the paths of all submissions begin
 
 
 async def _store(request: Request) -> Store:
@@ -64,7 +66,7 @@ async def check_outage(store: StoreDep) -> None:
         raise HTTPException(503, "Service temporarily unavailable")
 
 
-async def _generate_body(request: Request, store: StoreDep) -> dict[str, Any]:
+async def _submission_body(request: Request, store: StoreDep) -> dict[str, Any]:
     content_type = request.headers.get("content-type", "").partition(";")[0]
     if content_type.strip().lower() != "application/json":
         raise HTTPException(400, "The body must be JSON, sent with Content-Type: application/json")
@@ -74,14 +76,15 @@ async def _generate_body(request: Request, store: StoreDep) -> dict[str, Any]:
         raise HTTPException(400, "The body is not valid JSON") from None
     except ClientDisconnect:
         raise HTTPException(400, "The body was not sent to its end") from None
-    return dict(validate_generate(body, store.faults.settings.dialect))
+    kind = request.url.path.removeprefix(IMAGES)
+    return validate_submission(kind, body, store.faults.settings.dialect)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-GenerateBody = Annotated[dict[str, Any], Depends(_generate_body)]
+SubmissionBody = Annotated[dict[str, Any], Depends(_submission_body)]
 
 
 async def _idempotency_key(idempotency_key: Annotated[str, Header()] = "") -> str:

@@ -25,6 +25,10 @@ def route_of(method: str, path: str) -> str:
         return "job" if method == "GET" else "other"
     names = {
         ("POST", "/v2/images/generate"): "generate",
+        ("POST", "/v2/images/upscale"): "upscale",
+        ("POST", "/v2/images/edit"): "edit",
+        ("POST", "/v2/images/background-remove"): "background_remove",
+        ("POST", "/v2/images/midjourney/action"): "midjourney_action",
         ("POST", "/v2/uploads"): "upload",
         ("GET", "/v2/jobs"): "jobs",
         ("GET", "/v2/me"): "me",

@@ -67,7 +67,7 @@ async def _page(store: StoreDep, job_id: str, base_url: BaseUrl) -> Response:
     facts: dict[str, Any] = {
         "Status": document["status"],
         "Progress": None if document["progress"] is None else f"{document['progress']} %",
-        "Prompt": job.input.get("prompt"),
+        "Prompt": job.input.get("prompt") or job.params.get("prompt"),
         "Model": job.model,
         "Parameters": json.dumps(job.params) if job.params else None,
         "Credits": document["creditCost"],

@@ -11,8 +11,10 @@ from starlette.exceptions import HTTPException as RoutingError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from airflow_provider_apiframe.sandbox.state.action_plan import UnknownParent, UnusableParent
+from airflow_provider_apiframe.sandbox.state.edit_plan import InvalidInput
 from airflow_provider_apiframe.sandbox.state.idempotency import Conflict
-from airflow_provider_apiframe.sandbox.state.store import InsufficientCredits
+from airflow_provider_apiframe.sandbox.state.ledger import InsufficientCredits
 from airflow_provider_apiframe.sandbox.web.validation import Details, InvalidRequest, zod_details
 
 # ASGI extension of `server.ClosableConnection`
@@ -59,6 +61,18 @@ def add_error_handlers(app: FastAPI) -> None:
     async def conflict(_: Request, error: Conflict) -> Response:
         text = "Idempotency-Key was already used with a different request body"
         return Json({"error": text}, 409)
+
+    @app.exception_handler(InvalidInput)
+    async def invalid_input(_: Request, error: InvalidInput) -> Response:
+        return _invalid({error.path: [error.text]})
+
+    @app.exception_handler(UnknownParent)
+    async def unknown_parent(_: Request, error: UnknownParent) -> Response:
+        return Json({"error": "Job not found"}, 404)
+
+    @app.exception_handler(UnusableParent)
+    async def unusable_parent(_: Request, error: UnusableParent) -> Response:
+        return Json({"error": str(error)}, 409)
 
     @app.exception_handler(InsufficientCredits)
     async def insufficient_credits(_: Request, error: InsufficientCredits) -> Response:

@@ -1,55 +1,27 @@
-"""Whether the API would take a request: strict models of the vendor's OpenAPI file.
+"""Whether the API would take a request, and how it says no.
 
-JSON types are strict ("30" is no number, true is no number), 30.0 is the integer 30 as in
-JavaScript, unknown keys are refused, and a string's length counts UTF-16 units. The vendor's
-backend checks with Zod: one table puts pydantic's findings into Zod's words (OpenAPI
-ValidationError). All of it is written apart from the client, so that they check each other.
+The vendor's backend checks with Zod: one table puts pydantic's findings into Zod's words (OpenAPI
+ValidationError). What is taken stands in `schemas`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Required, cast
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    with_config,
-)
-from pydantic_core import PydanticKnownError
-
-# Before Python 3.12 pydantic needs this one, which comes with it.
-from typing_extensions import TypedDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from airflow_provider_apiframe.sandbox.settings import Dialect
 from airflow_provider_apiframe.sandbox.state.jobs import Status
-from airflow_provider_apiframe.sandbox.state.models import MODELS
 from airflow_provider_apiframe.sandbox.state.pagination import read_cursor
+from airflow_provider_apiframe.sandbox.web.schemas.fields import Uuid, alternatives
+from airflow_provider_apiframe.sandbox.web.schemas.requests import KINDS, adapter
 
 Details = dict[str, list[str]]
 
-RATIO = re.compile(r"[0-9]+:[0-9]+")
-PAGE_RATIOS = ("match_input_image", "custom")
-OPENAPI_RESOLUTIONS = ("0.5MP", "1MP", "2MP", "4MP", "match_input_image")
-PAGE_RESOLUTIONS = ("0.5 MP", "1 MP", "2 MP", "4 MP")
-RESOLUTIONS: Mapping[Dialect, tuple[str, ...]] = {
-    "openapi": OPENAPI_RESOLUTIONS,
-    "page": PAGE_RESOLUTIONS,
-    "both": OPENAPI_RESOLUTIONS + PAGE_RESOLUTIONS,
-}
-LONGEST_PROMPT = 2000  # UTF-16 units
-
 # pydantic's type of an error -> the words of Zod for it. `received` is the JSON type of the value,
-# the other names are pydantic's. The checks below raise a ValueError in Zod's words themselves.
+# the other names are pydantic's. The checks of the schemas raise a ValueError in Zod's words
+# themselves.
 ZOD_WORDS = {
     "missing": "Required",
     "value_error": "{error}",
@@ -85,127 +57,6 @@ class InvalidRequest(Exception):
         self.details = details
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the models below can't know by themselves.
-
-    :param dialect: whose spellings of `aspect_ratio` and `resolution` count, see `Settings`.
-    :param free_resolution: whether the model takes any resolution.
-    """
-
-    dialect: Dialect
-    free_resolution: bool
-
-
-def utf16_length(text: str) -> int:
-    """Return the length of `text` as JavaScript counts it."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def is_uuid(text: str) -> bool:
-    """Return whether `text` is a UUID in its usual form."""
-    return re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None
-
-
-def is_url(text: str) -> bool:
-    """Return whether `text` is an absolute URL; http and https need a host."""
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if re.search(r"\s", text) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", parts.scheme):
-        return False
-    return bool(host) if parts.scheme in ("http", "https") else len(text) > len(parts.scheme) + 1
-
-
-def _whole(value: Any) -> Any:
-    # JavaScript has one type of number: 30.0 is 30.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _check_integer(value: Any) -> Any:
-    value = _whole(value)
-    if isinstance(value, float):
-        raise PydanticKnownError("int_from_float")
-    return value
-
-
-def _check_prompt(prompt: str) -> str:
-    length = utf16_length(prompt)
-    if not length:
-        raise PydanticKnownError("string_too_short", {"min_length": 1})
-    if length > LONGEST_PROMPT:
-        raise PydanticKnownError("string_too_long", {"max_length": LONGEST_PROMPT})
-    return prompt
-
-
-def _check_url(url: str) -> str:
-    if not is_url(url):
-        raise ValueError("Invalid url")
-    return url
-
-
-def _check_ratio(ratio: str, info: ValidationInfo) -> str:
-    words = () if cast(Rules, info.context).dialect == "openapi" else PAGE_RATIOS
-    if not RATIO.fullmatch(ratio) and ratio not in words:
-        raise ValueError("Invalid")
-    return ratio
-
-
-def _check_resolution(resolution: str, info: ValidationInfo) -> str:
-    rules = cast(Rules, info.context)
-    allowed = RESOLUTIONS[rules.dialect]
-    if not rules.free_resolution and resolution not in allowed:
-        raise PydanticKnownError("literal_error", {"expected": _alternatives(allowed)})
-    return resolution
-
-
-def _check_search(search: str) -> str:
-    if not is_uuid(search):
-        raise ValueError("Invalid uuid")
-    return search.lower()
-
-
-Integer = Annotated[int, BeforeValidator(_check_integer)]
-Number = Annotated[float, AfterValidator(_whole)]
-Side = Annotated[Integer, Field(ge=256, le=2048)]
-Url = Annotated[str, AfterValidator(_check_url)]
-STRICT = ConfigDict(strict=True, extra="forbid")
-
-
-@with_config(STRICT)
-class FluxParams(TypedDict, total=False):
-    """The `fluxParams` of the six Flux models; the vendor takes all of them from each model."""
-
-    aspect_ratio: Annotated[str, AfterValidator(_check_ratio)]
-    width: Side
-    height: Side
-    resolution: Annotated[str, AfterValidator(_check_resolution)]
-    input_images: Annotated[list[Url], Field(max_length=10)]
-    image_prompt: Url
-    image_prompt_strength: Annotated[Number, Field(ge=0, le=1)]
-    steps: Annotated[Integer, Field(ge=1, le=50)]
-    guidance: Annotated[Number, Field(ge=1.5, le=10)]
-    output_format: Literal["jpg", "png", "webp"]
-    output_quality: Annotated[Integer, Field(ge=0, le=100)]
-    seed: Integer
-    prompt_upsampling: bool
-    raw: bool
-    go_fast: bool
-
-
-@with_config(STRICT)
-class GenerateRequest(TypedDict, total=False):
-    """The body of POST /v2/images/generate (OpenAPI GenerateImageRequest)."""
-
-    prompt: Required[Annotated[str, AfterValidator(_check_prompt)]]
-    model: Required[str]
-    fluxParams: FluxParams
-    webhookUrl: Url
-    webhookEvents: Annotated[list[Literal["progress", "completed", "failed"]], Field(min_length=1)]
-
-
 class JobQuery(BaseModel):
     """The query of GET /v2/jobs; a parameter that the API doesn't know is ignored."""
 
@@ -214,31 +65,31 @@ class JobQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100)
     cursor: Annotated[tuple[float, str], BeforeValidator(read_cursor)] | None = None
     scope: Literal["user", "team"] = "user"
-    search: Annotated[str, AfterValidator(_check_search)] | None = None
+    search: Annotated[Uuid, AfterValidator(str.lower)] | None = None
     include_models: Literal["true", "false"] = "false"
 
 
 Modality = Literal["image", "video", "music"]
 
-_generate_request = TypeAdapter(GenerateRequest)
 
+def validate_submission(kind: str, body: Any, dialect: Dialect) -> dict[str, Any]:
+    """Return the JSON body of a submission, with nothing in it that was not sent.
 
-def validate_generate(body: Any, dialect: Dialect) -> GenerateRequest:
-    """Return the JSON body of POST /v2/images/generate, with nothing in it that was not sent.
-
+    :param kind: what follows /v2/images/ in its path, e.g. "generate".
     :param body: any JSON value.
-    :param dialect: whose spellings of `aspect_ratio` and `resolution` count, see `Settings`.
+    :param dialect: whose spellings of Flux's `aspect_ratio` and `resolution` count, see `Settings`.
     :raises InvalidRequest: the API would refuse it.
     """
-    model = body.get("model") if isinstance(body, dict) else next(iter(MODELS))
-    if not isinstance(model, str) or model not in MODELS:
-        # A discriminated union stops here: without a model there is no telling which parameters
-        # belong.
-        expected = f"Invalid discriminator value. Expected {_alternatives(MODELS)}"
-        raise InvalidRequest({"model": [expected]})
-    rules = Rules(dialect, MODELS[model].free_resolution)
+    name, bodies = KINDS[kind].discriminator, KINDS[kind].bodies
+    if not isinstance(body, dict):
+        raise InvalidRequest({"": [f"Expected object, received {_json_type(body)}"]})
+    choice = body.get(name)
+    if not isinstance(choice, str) or choice not in bodies:
+        # A discriminated union stops here: without it there is no telling which parameters belong.
+        expected = f"Invalid discriminator value. Expected {alternatives(bodies)}"
+        raise InvalidRequest({name: [expected]})
     try:
-        return _generate_request.validate_python(body, context=rules)
+        return adapter(bodies[choice]).validate_python(body, context=dialect)
     except ValidationError as error:
         raise InvalidRequest(zod_details(error.errors())) from None
 
@@ -268,10 +119,6 @@ def _in_zod_words(error: Mapping[str, Any]) -> str:
         facts["expected"] = facts["expected"].replace(", ", " | ").replace(" or ", " | ")
         kind = "enum" if isinstance(value, str) else "enum_type"
     return ZOD_WORDS[kind].format_map({**facts, "value": value})
-
-
-def _alternatives(values: Iterable[str]) -> str:
-    return " | ".join(f"'{value}'" for value in values)
 
 
 def _json_type(value: Any) -> str:

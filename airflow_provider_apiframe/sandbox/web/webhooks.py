@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -74,7 +75,10 @@ class WebhookSender:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._scheduled: list[tuple[float, Job, str, int]] = []
+        # A heap, as it is looked through many times a second. The number keeps the order of events
+        # that are due at once.
+        self._scheduled: list[tuple[float, int, Job, str, int]] = []
+        self._count = 0
         self._woken = asyncio.Event()
         self._client: httpx.AsyncClient | None = None
         self._deliveries: set[asyncio.Task[None]] = set()
@@ -82,7 +86,8 @@ class WebhookSender:
     def schedule(self, job: Job) -> None:
         """Schedule the events of a new job."""
         for due, event, progress in due_events(job):
-            self._scheduled.append((due, job, event, progress))
+            self._count += 1
+            heappush(self._scheduled, (due, self._count, job, event, progress))
             self._woken.set()
 
     @asynccontextmanager
@@ -105,9 +110,8 @@ class WebhookSender:
                 self._woken.clear()
                 await self._woken.wait()
             now = self._store.clock()
-            due = [event for event in self._scheduled if event[0] <= now]
-            self._scheduled = [event for event in self._scheduled if event[0] > now]
-            for _, job, event, progress in sorted(due, key=lambda each: each[0]):
+            while self._scheduled and self._scheduled[0][0] <= now:
+                _, _, job, event, progress = heappop(self._scheduled)
                 if self._store.job(job.id) is not job:
                     continue  # forgotten by a reset
                 delivery = asyncio.create_task(self._deliver(job, event, progress))

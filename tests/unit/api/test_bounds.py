@@ -37,10 +37,10 @@ def test_a_response_that_comes_byte_by_byte_is_given_up_in_time(connect, slow_ur
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_response_over_the_bound_is_not_read_to_its_end(connect, elsewhere, status):
-    elsewhere.responses = [(status, {"Content-Length": str(999 * MIB)}, b" " * (9 * MIB))]
+    elsewhere.responses = [(status, {"Content-Length": str(999 * MIB)}, b" " * (17 * MIB))]
     error = caught(connect(base_url=elsewhere.url, max_retries=0).get_job, "j-1")
     assert isinstance(error, UnexpectedResponseError)
-    assert "more than 8 MiB" in str(error)
+    assert "more than 16 MiB" in str(error)
     assert (error.job_id, error.transient) == ("j-1", True)
 
 
@@ -56,7 +56,7 @@ def test_a_small_response_that_unpacks_to_a_huge_one_is_not_unpacked(connect, el
     elsewhere.responses = [(200, {"Content-Encoding": encoding}, bomb(300, encoding))]
     error = caught(connect(base_url=elsewhere.url, max_retries=0).get_job, "j-1")
     assert isinstance(error, UnexpectedResponseError)
-    assert "more than 8 MiB" in str(error)
+    assert "more than 16 MiB" in str(error)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "identity", ""])

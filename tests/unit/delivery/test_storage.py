@@ -19,9 +19,9 @@ from task_lives import Killed, Task, event_of
 
 from airflow_provider_apiframe.api import download
 from airflow_provider_apiframe.api.client import ApiframeClient
-from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.delivery.provenance import read_mark
-from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
+from airflow_provider_apiframe.delivery.storage import ImageNotSavedError, ImageStorage
 from airflow_provider_apiframe.exceptions import InvalidParameterError
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
@@ -467,6 +467,17 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_paid(
     with pytest.raises(AirflowFailException, match=reason):
         task(**arguments).run()
     assert connected.state.jobs_created == 0
+
+
+@pytest.mark.parametrize("named", ["jpg", "jpeg"])
+@pytest.mark.parametrize("asked", ["jpg", "jpeg"])  # GPT Image says "jpeg", Flux "jpg"
+def test_both_words_for_a_jpeg_are_the_same_format(named, asked, folder, connected, ti):
+    storage = ImageStorage.of(
+        {"ti": ti}, ApiframeHook(), f"{folder}/poster.{named}", conn_id=None, provenance=None
+    )
+    storage.check(asked)
+    with pytest.raises(InvalidRequestError, match="output_format is 'png'"):
+        storage.check("png")
 
 
 @pytest.mark.parametrize(

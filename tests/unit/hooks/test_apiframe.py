@@ -91,6 +91,20 @@ def test_extras_may_be_text_as_forms_and_environment_variables_give_them(tmp_pat
     assert found.requests_per_minute == 30
 
 
+@pytest.mark.parametrize(
+    ("extra", "limit"),
+    [
+        ("{}", None),
+        ('{"max_credits_per_day": null}', None),
+        ('{"max_credits_per_day": ""}', None),
+        ('{"max_credits_per_day": "250.5"}', 250.5),
+        ('{"max_credits_per_day": 40}', 40),
+    ],
+)
+def test_without_a_limit_per_day_there_is_none(extra, limit):
+    assert settings(extra=extra).max_credits_per_day == limit
+
+
 def test_extras_left_empty_in_the_form_have_their_defaults():
     found = settings(extra='{"timeout": null, "max_retries": "", "verify": "", "allow_http": null}')
     assert (found.timeout, found.max_retries, found.verify) == (60.0, 4, True)
@@ -117,6 +131,13 @@ def test_extras_left_empty_in_the_form_have_their_defaults():
             "requests_per_minute=0 must be a whole number, at least 1",
         ),
         ({"extra": '{"max_retries": true}'}, "max_retries=True"),
+        (
+            {"extra": '{"max_credits_per_day": 0}'},
+            "max_credits_per_day=0 must be a number of credits above 0",
+        ),
+        ({"extra": '{"max_credits_per_day": "much"}'}, "max_credits_per_day='much'"),
+        ({"extra": '{"max_credits_per_day": true}'}, "max_credits_per_day=True"),
+        ({"extra": '{"max_credits_per_day": NaN}'}, "max_credits_per_day=nan"),
         ({"extra": '{"verify": "/no/such/file"}'}, "verify='/no/such/file'"),
         ({"extra": '{"verify": 3}'}, "verify=3"),
         ({"extra": '{"verify": "/"}'}, "verify='/'"),
@@ -295,6 +316,8 @@ def test_reading_a_dag_brings_in_no_http_library_and_no_connection():
         "import sys; from airflow.providers.common.compat.sdk import BaseOperator, "
         "BaseSensorOperator; before = set(sys.modules);"
         "import airflow_provider_apiframe.operators.flux, airflow_provider_apiframe.sensors.job;"
+        "rare = ('.params.tools', '.params.midjourney_action', '.params.seedream');"
+        "assert not [name for name in sys.modules if name.endswith(rare)];"
         "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
     out = subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import batch_lives as lives
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Stats
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Stats
 from batch_lives import SMALL, BatchTask, requests
 from task_lives import Killed, Store
 
@@ -132,6 +132,31 @@ def test_any_model_goes_with_the_other_operator(connected, tmp_path):
     result = task.run()
     assert result["credits_by_model"] == {"flux-2-flex": 12}
     assert connected.state.jobs[0].input["fluxParams"] == {**SMALL, "seed": 7}
+
+
+def test_a_job_with_several_images_gives_all_of_them(connected, tmp_path):
+    wanted = [{"prompt": "a mug"}, {"prompt": "a cap", "model": "nano-banana"}]
+    task = BatchTask(tmp_path, requests=wanted, model="midjourney", flux_params=None)
+    task.operator = ImageGenerateBatchOperator
+    task.arguments["model_params"] = task.arguments.pop("flux_params")
+    result = task.run()
+    assert [len(line["images"]) for line in task.manifest()] == [4, 1]
+    assert (result["succeeded"], {*result["credits_by_model"]}) == (
+        2,
+        {"midjourney", "nano-banana"},
+    )
+    assert len({image["uri"] for line in task.manifest() for image in line["images"]}) == 5
+
+
+@pytest.mark.parametrize("of_the_dag", [None, {}, {"headline": "x"}, {"seed": 1}])
+def test_a_models_parameters_under_the_name_of_airflows_own_are_refused(of_the_dag):
+    arguments = {"task_id": "images", "requests": requests(1), "save_to": "s3://bucket/"}
+    with DAG("d", schedule=None, params=of_the_dag):
+        ImageGenerateBatchOperator(**arguments, model="flux-2-flex")
+        with pytest.raises(InvalidParameterError, match="model_params"):
+            ImageGenerateBatchOperator(
+                **{**arguments, "task_id": "other"}, model="flux-2-flex", params={"seed": 7}
+            )
 
 
 def test_the_ids_of_a_wave_that_are_too_long_for_one_row_are_waited_for_in_several(

@@ -46,6 +46,17 @@ class Client(httpx.Client):
         assert answer.status_code == 202, answer.text
         return str(answer.json()["jobId"])
 
+    def submit(self, kind: str, *, key: str | None = None, **body: Any) -> httpx.Response:
+        """Submit a job of any kind, e.g. "upscale"; `key` is the Idempotency-Key."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self.post(f"/v2/images/{kind}", json=body, headers=headers)
+
+    def accepted(self, kind: str, **body: Any) -> str:
+        """Submit a job of any kind and return its id."""
+        answer = self.submit(kind, **body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["jobId"])
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Read a job."""
         answer = self.get(f"/v2/jobs/{job_id}")

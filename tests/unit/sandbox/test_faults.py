@@ -173,7 +173,7 @@ def test_a_download_can_be_cut_short(sandbox, api, clock):
 @pytest.mark.parametrize(
     ("route", "fault", "text"),
     [
-        ("generat", {"status": 500}, "one of generate, job,"),
+        ("generat", {"status": 500}, "one of generate, upscale,"),
         ("generate", {"status": 99}, "from 200 to 599"),
         ("generate", {"status": 500, "times": 0}, "1 or more"),
         ("generate", {}, "at least one of"),

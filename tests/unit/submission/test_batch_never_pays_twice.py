@@ -87,6 +87,34 @@ def test_the_retry_says_how_many_jobs_it_found(connected, tmp_path):
     assert task.run()["reused"] == COUNT
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refusal_that_meets_only_the_retry_is_left_to_another_one(status, connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(lives.submitting(COUNT // 2))
+    connected.faults.next("generate", status=status, body={"error": "No"}, times=20)
+    with pytest.raises(ApiframeError, match="worth a retry"):  # which Airflow retries
+        task.run()
+    connected.faults.reset()
+    connected.configure(latency=0.05)
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_retry_that_only_saves_counts_all_jobs_as_reused(connected, tmp_path, monkeypatch):
+    task = BatchTask(tmp_path, requests=requests(3))
+
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ImageNotSavedError("no space left on the device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ImageStorage, "save", save)
+        with pytest.raises(ImageNotSavedError):
+            task.run()
+    assert task.run()["reused"] == 3
+
+
 def test_a_retry_asks_for_no_image_again_that_the_manifest_knows_as_saved(connected, tmp_path):
     task = BatchTask(tmp_path, requests=requests(COUNT))
     with pytest.raises(Killed):
@@ -169,6 +197,21 @@ def test_the_same_request_under_two_ids_is_two_images(connected, tmp_path):
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_an_api_that_gives_one_job_for_two_requests_ends_no_batch(
+    deferrable, connected, tmp_path, monkeypatch
+):
+    task = BatchTask(tmp_path, requests=requests(2), deferrable=deferrable)
+    real = lives.ApiframeClient.submit
+
+    def submit(self: Any, request: Any, key: str, **options: Any) -> Any:
+        return real(self, request.model_copy(update={"prompt": "one"}), "one key", **options)
+
+    monkeypatch.setattr(lives.ApiframeClient, "submit", submit)
+    assert task.run()["succeeded"] == 2
+    assert len(task.images) == connected.state.jobs_created == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
     deferrable, connected, tmp_path
 ):
@@ -210,6 +253,18 @@ def test_lowering_retries_by_the_tries_made_and_clearing_makes_new_images(
     assert task.max_tries == 3
     with pytest.raises(Killed):
         task.run(lives.submitting(2))
+    task.run()
+    assert connected.state.jobs_paid == 6
+
+
+def test_lowering_retries_between_two_clears_makes_new_images_each_time(connected, tmp_path):
+    task = BatchTask(tmp_path, Store(), requests=requests(2), retries=3)
+    task.run()
+    task.clear()
+    task.run()
+    task.arguments["retries"] -= 1
+    task.clear()
+    assert task.max_tries == 4  # as after the clear before
     task.run()
     assert connected.state.jobs_paid == 6
 

@@ -264,3 +264,21 @@ def test_the_cache_keeps_a_bounded_number_of_images(sandbox, api, clock):
     for job in others:
         images.image(job)
     assert images.image(first) is not kept
+
+
+def test_plain_images_are_four_fields_and_differ_from_job_to_job(serve, connect, clock):
+    sandbox = serve(plain_images=True)
+    api = connect(sandbox)
+    links = [image_of(api, clock, width=256, height=300, seed=seed)[0] for seed in range(20)]
+    plain = [opened(api.download(link).content) for link in links]
+    assert {image.size for image in plain} == {(256, 300)}
+    assert all(len(image.getcolors(76_800)) <= 4 for image in plain)
+    assert len({image.tobytes() for image in plain}) == 20
+
+
+def test_a_sandbox_can_go_back_to_posters(serve, connect, clock):
+    sandbox = serve(plain_images=True)
+    api = connect(sandbox)
+    url, plain = image_of(api, clock)
+    sandbox.configure(plain_images=False)
+    assert len(api.download(url).content) > 10 * len(plain.content)

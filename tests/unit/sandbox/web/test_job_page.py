@@ -32,6 +32,17 @@ def test_it_shows_a_finished_job_with_its_image(sandbox, api, page, clock):
     assert 'http-equiv="refresh"' not in answer.text
 
 
+def test_it_shows_a_job_that_has_no_prompt(sandbox, api, page, clock):
+    params = {"image": "https://x.test/a.png", "content_moderation": True}
+    job_id = api.accepted("background-remove", model="bria-bg-remove", briaBgRemoveParams=params)
+    clock.advance(10)
+    answer = page(job_id)
+    assert "<dt>Prompt</dt>" not in answer.text
+    assert "<dd>bria-bg-remove</dd>" in answer.text
+    assert "&quot;content_moderation&quot;: true" in answer.text
+    assert f'<img src="{sandbox.cdn_url}/images/{job_id}-1.png"' in answer.text
+
+
 def test_it_comes_again_while_the_job_is_under_way(api, page):
     answer = page(api.job_id())
     assert "<dd>QUEUED</dd>" in answer.text

@@ -142,6 +142,31 @@ def test_a_job_whose_upload_is_gone_is_accepted_fails_and_is_refunded(
     assert sandbox.state.credits_spent == 0
 
 
+def test_a_job_whose_input_was_made_here_and_is_gone_fails(serve, connect, clock):
+    api = connect(serve(retention=60))
+    first = api.job_id()
+    clock.advance(10)
+    [url] = api.job(first)["result"]["images"]
+    jobs = [job_from(api, url)]
+    clock.advance(60)
+    jobs.append(job_from(api, url))
+    clock.advance(10)
+    assert [api.job(job)["error"] for job in jobs] == [None, "Input image could not be fetched"]
+
+
+def test_a_job_whose_input_link_has_expired_fails(serve, connect, clock):
+    api = connect(serve(link_lifetime=60))
+    first = api.job_id()
+    clock.advance(10)
+    [url] = api.job(first)["result"]["images"]
+    jobs = [job_from(api, url), job_from(api, url.partition("?")[0])]
+    clock.advance(60)
+    jobs.append(job_from(api, url))
+    clock.advance(10)
+    failure = "Input image could not be fetched"
+    assert [api.job(job)["error"] for job in jobs] == [None, failure, failure]
+
+
 def test_an_input_image_from_elsewhere_is_taken_as_it_is(api, clock):
     job_id = job_from(api, "https://images.example/uploads/a.png")
     clock.advance(10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_apiframe.sandbox.web.validation import InvalidRequest, validate_generate
+from airflow_provider_apiframe.sandbox.web.validation import InvalidRequest, validate_submission
 
 FLUX = "fluxParams"
 
@@ -12,7 +12,7 @@ FLUX = "fluxParams"
 def details_of(body, dialect="both"):
     """What is wrong with a body; nothing if it is accepted."""
     try:
-        validate_generate(body, dialect)
+        validate_submission("generate", body, dialect)
     except InvalidRequest as error:
         return error.details
     return {}
@@ -135,7 +135,7 @@ def test_a_prompt_has_1_to_2000_utf16_units(prompt, fits):
     assert (refused(prompt=prompt) == {}) is fits
 
 
-@pytest.mark.parametrize("model", ["flux-schnell", "midjourney", "Flux-2-Flex", None, 7])
+@pytest.mark.parametrize("model", ["flux-schnell", "topaz-image-upscale", "Flux-2-Flex", None, 7])
 def test_a_model_the_sandbox_does_not_serve_is_an_invalid_discriminator(model):
     details = refused(model=model)
     assert details.keys() == {"model"}

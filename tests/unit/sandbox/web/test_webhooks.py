@@ -79,6 +79,25 @@ def test_a_completed_job_is_told_with_its_result(api, clock, receiver):
     assert status_becomes(api, job_id, "delivered")
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("generate", {"model": "midjourney", "prompt": "a cat"}),
+        (
+            "background-remove",
+            {"model": "bria-bg-remove", "briaBgRemoveParams": {"image": "https://x.test/a.png"}},
+        ),
+    ],
+)
+def test_every_kind_of_job_is_told(kind, body, api, clock, receiver):
+    job_id = api.accepted(kind, webhookUrl=receiver.url, **body)
+    clock.advance(10)
+    told = json.loads(delivered(receiver)[2])
+    assert (told["jobId"], told["model"]) == (job_id, body["model"])
+    assert told["result"] == api.job(job_id)["result"]
+    assert api.job(job_id)["input"]["webhookUrl"] == receiver.url
+
+
 def test_a_failed_job_is_told_with_its_error(api, clock, receiver):
     job_id = api.job_id("[fail: no]", webhookUrl=receiver.url)
     clock.advance(10)

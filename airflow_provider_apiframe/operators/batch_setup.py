@@ -1,0 +1,185 @@
+"""What a try of a batch operator works with: the requests, the manifest, the storage, the limits.
+
+All is read and checked here, before anything is paid.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.delivery.manifest import (
+    ManifestFile,
+    ManifestLine,
+    manifest_uri,
+)
+from airflow_provider_apiframe.delivery.metrics import report_credits
+from airflow_provider_apiframe.delivery.naming import SaveTo, placeholder_values
+from airflow_provider_apiframe.delivery.storage import ImageStorage
+from airflow_provider_apiframe.operators.batch_arguments import check_batch_save_to
+from airflow_provider_apiframe.submission.batch import BatchSubmission
+from airflow_provider_apiframe.submission.batch_files import BatchFiles
+from airflow_provider_apiframe.submission.batch_limits import BatchLimits
+from airflow_provider_apiframe.submission.batch_plan import Batch
+from airflow_provider_apiframe.submission.batch_requests import (
+    BatchRequest,
+    identity,
+    read_requests,
+)
+from airflow_provider_apiframe.submission.batch_run import MAX_WAVE, BatchRun
+from airflow_provider_apiframe.submission.earlier_jobs import newest_job
+from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, SubmissionRecord
+from airflow_provider_apiframe.submission.needed_outputs import check_needed_outputs
+from airflow_provider_apiframe.submission.records import Records
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_apiframe.operators.batch import ApiframeBatchOperator
+
+log = logging.getLogger(__name__)
+
+
+def scope_of(task: ApiframeBatchOperator, context: Context) -> IdempotencyScope:
+    """Return the scope that a running task instance belongs to."""
+    return IdempotencyScope.of(
+        context, retries=task.retries or 0, regenerate_on_clear=task.regenerate_on_clear
+    )
+
+
+def prepare(
+    task: ApiframeBatchOperator,
+    context: Context,
+    scope: IdempotencyScope,
+    carried: Mapping[str, Any] | None = None,
+) -> BatchRun:
+    """Return the way through the batch, for a try that begins or resumes.
+
+    :param scope: of the try, see :func:`scope_of`.
+    :param carried: what a try that resumes carried over, None for one that begins.
+    :raises ApiframeError: an argument, a request, a file or the storage cannot be used. Where
+        something is paid already, that is left to the end, see :attr:`.BatchRun.unreadable`.
+    """
+    check_needed_outputs(task, [names for names in task._needed_outputs if "save_to" in names])
+    check_batch_save_to(task.save_to)
+    storage = _storage(task, context)
+    scope = _told_apart(scope, Records(context.get("task_state_store")))  # Airflow 3.3+
+    manifest = _manifest(task, context, scope)
+    # A first try takes no manifest for its own: it is of a run with the same id that was deleted.
+    may_be_ours = scope.earlier_tries > 0 or carried is not None
+    known = (manifest.read() if may_be_ours else None) or {}
+    unreadable: ApiframeError | None = None
+    requests: dict[str, BatchRequest] = {}
+    files = BatchFiles()
+    try:
+        requests, files = _requests(task)
+        for output_format in {wanted.request.output_format for wanted in requests.values()}:
+            storage.check(output_format)
+    except ApiframeError as error:
+        if not any(line.job_id for line in known.values()):
+            raise
+        log.warning("What is paid is collected before this fails the task: %s", error)
+        unreadable = error
+    batch = Batch.of(requests, known, earlier_tries=scope.earlier_tries)
+    newest_before: datetime | None = None
+    if carried is None:
+        batch, newest_before = batch.afresh(), newest_job(task.hook)
+        # Jobs that go on are counted when they have ended.
+        reused = sum(bool(line.image_urls) for line in known.values())
+    else:
+        reused = int(carried.get("reused") or 0)
+        with suppress(ValueError):
+            newest_before = datetime.fromisoformat(str(carried.get("newest_before")))
+    run_started = getattr(context.get("dag_run"), "start_date", None)
+    return BatchRun(
+        batch=batch,
+        submission=BatchSubmission(task.hook, scope, files, run_started),
+        limits=BatchLimits(task.hook, task.max_credits, run_started),
+        manifest=manifest,
+        storage=storage,
+        wave_size=min(task.max_active or MAX_WAVE, MAX_WAVE),
+        newest_before=newest_before,
+        reused=reused,
+        unreadable=unreadable,
+        is_unsure=carried is None and scope.earlier_tries > 0,
+        unheard=scope.earlier_tries > 0 or bool(carried and carried.get("unheard")),
+        on_saved=partial(_count, task, context),
+    )
+
+
+def _storage(task: ApiframeBatchOperator, context: Context) -> ImageStorage:
+    storage = ImageStorage.of(
+        context,
+        task.hook,
+        task.save_to,
+        conn_id=task.save_conn_id,
+        provenance=task.provenance,
+    )
+    assert storage is not None, "save_to was checked"
+    return storage
+
+
+def _told_apart(scope: IdempotencyScope, records: Records) -> IdempotencyScope:
+    """Return the scope, told apart from the recorded one; record it where it begins."""
+    record = records.read()
+    begins = record is None or record.scope != scope.number or scope.was_cleared_since(record)
+    scope = scope.following(record)
+    if begins:  # before anything is paid: the tries after this one cannot tell any more
+        records.write(
+            SubmissionRecord(
+                job_id=None,
+                fingerprint="",
+                scope=scope.number,
+                clear_number=scope.clear_number,
+                run_clear_number=scope.run_clear_number,
+                generation=0,
+            )
+        )
+    return scope
+
+
+def _manifest(
+    task: ApiframeBatchOperator, context: Context, scope: IdempotencyScope
+) -> ManifestFile:
+    of_scope = json.dumps([*scope.identity, scope.number, scope.clear_number])
+    place = manifest_uri(SaveTo.parse(task.save_to), placeholder_values(context), of_scope)
+    return ManifestFile(place, task.save_conn_id)
+
+
+def _requests(task: ApiframeBatchOperator) -> tuple[dict[str, BatchRequest], BatchFiles]:
+    """Return the requests by their identity, and the files that they name.
+
+    :raises ApiframeError: one of them cannot be used.
+    """
+    check_needed_outputs(task, task._needed_outputs)
+    for index, names in task._needed_in_requests:
+        check_needed_outputs(task.requests[index], [names])
+    found = read_requests(
+        task.requests,
+        model=task.model,
+        params=getattr(task, task.params_field),
+        params_name=task.params_name,
+        storage_conn_id=task.save_conn_id,
+    )
+    files = BatchFiles.read((wanted.request for wanted in found), task.save_conn_id)
+    return {identity(files.hashed(wanted.request), wanted.id): wanted for wanted in found}, files
+
+
+def _count(task: ApiframeBatchOperator, context: Context, lines: Sequence[ManifestLine]) -> None:
+    """Count what the images cost that were saved just now, each once."""
+    ti = context["ti"]
+    for line in lines:
+        job = Job(
+            id=line.job_id or "",
+            status=line.status,
+            model=line.model,
+            credit_cost=line.credit_cost,
+        )
+        report_credits(job, dag_id=ti.dag_id, task_id=ti.task_id)
