@@ -116,7 +116,7 @@ def large_batch(run: Measured, latency: float) -> str:
     rows = [_row(figure, run) for figure in (*DELIVERY, *COST)]
     notes = [
         f"{number(run.images)} images of {latency:g} s in one deferrable task, else as above; "
-        f"{run.tries} tries. {_beside(run)}",
+        f"tries: {run.tries}. {_beside(run)}",
         f"API requests: {_routes(run)}.",
     ]
     head = ("", f"One batch of {number(run.images)}")
