@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 from benchmarks.batch_airflow import PARALLELISM
 from benchmarks.batch_run import Measured
 from benchmarks.tables import NOTHING, number, table
 
+CPUS = os.cpu_count() or 1
 FEW_ROWS = 10  # a table with fewer is one of "all others"
 MEGABYTE = 1e6
 
@@ -91,7 +93,8 @@ def comparison(
         "server, DAG processor, LocalExecutor with "
         f"{PARALLELISM} slots, PostgreSQL {postgres}, else with Airflow's settings. A few images "
         "of each kind are made beforehand and not counted.",
-        f"{_beside(batch)} For the mapped tasks: {_beside(mapped)}",
+        f"{_beside(batch)} For the mapped tasks: {_beside(mapped)} What others took of the CPUs "
+        "makes the wall time and the worker seconds longer, not the rows and hardly the CPU time.",
         "Task starts: task processes, as the executor's workers report their ends. Tries: "
         f"{batch.tries} of 1 task, {number(mapped.tries)} of {number(mapped.images)}. Worker "
         "seconds: for which the workers were held, summed over the starts.",
@@ -133,10 +136,11 @@ def _row(figure: Figure, *cells: Measured | str) -> list[str]:
 
 def _beside(run: Measured) -> str:
     """Return what else the CPUs of the machine did."""
+    share = run.foreign_cpu / (run.wall * CPUS)
     return (
         f"The sandbox, on the same machine, used {number(run.sandbox_cpu)} s of CPU, everything "
-        f"that is no part of the measurement {number(run.foreign_cpu)} s, and the load of the "
-        f"minute before was {run.load:.1f}."
+        f"that is no part of the measurement {number(run.foreign_cpu)} s, which is {share:.0%} of "
+        f"the CPUs, and the load of the minute before was {run.load:.1f}."
     )
 
 
