@@ -204,7 +204,7 @@ def _line_that_made_the_task() -> TracebackType | None:
     while frame and (
         str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
         or frame.f_globals.get("__name__") == "contextlib"
-        or frame.f_code.co_name == "apply_defaults"  # Airflow's wrapper of every __init__
+        or str(frame.f_globals.get("__name__")).startswith("airflow.")  # it calls every __init__
     ):
         frame = frame.f_back
     return TracebackType(None, frame, frame.f_lasti, frame.f_lineno) if frame else None
@@ -262,16 +262,25 @@ class CheckedPartial:
 
 
 def _check_that_no_file_is_shared(shared: Mapping[str, Any]) -> None:
-    save_to = shared.get("save_to")
+    if names_one_file(shared.get("save_to")):
+        with errors_of_the_dag_file(shared.get("task_id")):
+            raise one_file_error(shared["save_to"])
+
+
+def names_one_file(save_to: Any) -> bool:
+    """Return whether *save_to*, not rendered yet, is the same file for all mapped tasks of a run.
+
+    :raises InvalidRequestError: it is no place to save to.
+    """
     if save_to is None:
-        return
+        return False
     rendered = _OF_THE_RUN.sub("x", save_to) if isinstance(save_to, str) else save_to
-    if is_templated(rendered):
-        return
-    with errors_of_the_dag_file(shared.get("task_id")):
-        if SaveTo.parse(rendered).tells_mapped_tasks_apart:
-            return
-        raise InvalidRequestError(
-            f"save_to={save_to!r}: all mapped tasks would write this one file; name a folder, or "
-            "put {map_index} or {job_id} into it"
-        )
+    return not is_templated(rendered) and not SaveTo.parse(rendered).tells_mapped_tasks_apart
+
+
+def one_file_error(save_to: Any) -> InvalidRequestError:
+    """Return the error for mapped tasks of which :func:`names_one_file` is true."""
+    return InvalidRequestError(
+        f"save_to={save_to!r}: all mapped tasks would write this one file; name a folder, or put "
+        "{map_index} or {job_id} into it"
+    )

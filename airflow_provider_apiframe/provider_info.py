@@ -31,7 +31,8 @@ def provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-apiframe",
         "name": "Apiframe",
         # Plain text: the UI shows it as it is.
-        "description": "Generate images with Apiframe: Flux 2 Flex and the other Flux models.",
+        "description": "Generate and edit images with Apiframe: Flux 2 Flex, Midjourney, "
+        "Nano Banana, Seedream, Ideogram, GPT Image and its other image models.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
@@ -41,10 +42,19 @@ def provider_info() -> dict[str, Any]:
         ],
         "hooks": modules("hooks.apiframe"),
         "operators": modules(
-            "operators.batch", "operators.flux", "operators.review", "operators.variants"
+            "operators.batch",
+            "operators.flux",
+            "operators.image",
+            "operators.image_tools",
+            "operators.review",
+            "operators.variants",
         ),
         "sensors": modules("sensors.budget", "sensors.job"),
         "triggers": modules("triggers.batch", "triggers.job"),
+        "task-decorators": [
+            {"name": "flux", "class-name": f"{_PACKAGE}.decorators.flux.flux_task"},
+            {"name": "image", "class-name": f"{_PACKAGE}.decorators.image.image_task"},
+        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -6,6 +6,8 @@ version.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -26,6 +28,7 @@ except ImportError:  # Airflow 2
 
 __all__ = [
     "attached_store",
+    "call_with_context",
     "can_push_from_triggers",
     "has_external_views",
     "has_file_system",
@@ -57,6 +60,24 @@ def attached_store(scheme: str, conn_id: str | None) -> Any:
     except ImportError:  # Airflow 2
         from airflow.io.store import attach  # type: ignore[no-redef]
     return attach(scheme, conn_id=conn_id)
+
+
+def call_with_context(
+    function: Callable[..., R], context: Context, args: Collection[Any], kwargs: Mapping[str, Any]
+) -> R:
+    """Call the function of a decorated task, with what it takes of Airflow's context as well."""
+    # Not above: they are needed once, when the task runs.
+    from airflow.providers.common.compat.sdk import context_merge
+
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs
+    except ImportError:  # before Airflow 3.2
+        from airflow.utils.operator_helpers import (  # type: ignore[attr-defined]
+            determine_kwargs,
+        )
+    known = copy(context)
+    context_merge(known, kwargs)
+    return function(*args, **determine_kwargs(function, args, known))
 
 
 def push_multiple_outputs(result: R, task: BaseOperator, context: Context) -> R:

@@ -9,6 +9,7 @@
     ├── InsufficientCreditsError 402: the team's balance is too low
     ├── NotFoundError            404: no such job, or another user's
     ├── ConflictError            409: the idempotency key was used with another body
+    ├── ParentJobError           404, 409: the job to go on from does not take the action
     ├── BudgetExceededError      the image may cost more than its limit, or than the team has
     ├── RequestRefusedError      any other 4xx, or a redirect
     ├── RateLimitedError         429                                                (transient)
@@ -137,6 +138,10 @@ class NotFoundError(ApiframeError):
 
 class ConflictError(ApiframeError):
     """409: the idempotency key was already used with another body."""
+
+
+class ParentJobError(ApiframeError):
+    """404 or 409 to an action: the job to go on from is not there, or does not take it."""
 
 
 class BudgetExceededError(ApiframeError):

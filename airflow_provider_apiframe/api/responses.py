@@ -24,12 +24,14 @@ from airflow_provider_apiframe.api.errors import (
     InsufficientCreditsError,
     InvalidRequestError,
     NotFoundError,
+    ParentJobError,
     PermissionDeniedError,
     RateLimitedError,
     RequestRefusedError,
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_apiframe.api.params.midjourney_action import MidjourneyActionRequest
 from airflow_provider_apiframe.api.settings import ClientSettings, without_keys
 
 M = TypeVar("M", bound=BaseModel)
@@ -143,12 +145,12 @@ def error_from_response(
             retry_after=wait,
             request_id=request_id,
         )
-    kind, reason = _refusal(response, name)
+    kind, reason = _refusal(call, response, name)
     text = f"{reason} {context}." if reason else f"{context}."
     return kind(text, status_code=status, request_id=request_id)
 
 
-def _refusal(response: Response, name: str) -> tuple[type[ApiframeError], str]:
+def _refusal(call: Call[Any], response: Response, name: str) -> tuple[type[ApiframeError], str]:
     """Return the class and the reason for a status that says no and carries nothing more."""
     status = response.status_code
     if status == 401:
@@ -164,6 +166,12 @@ def _refusal(response: Response, name: str) -> tuple[type[ApiframeError], str]:
         return PermissionDeniedError, (
             f"The API key of {name} is inactive or may not do this. "
             "Look at it in console.apiframe.ai."
+        )
+    if status in (404, 409) and call.path == MidjourneyActionRequest.path:
+        return ParentJobError, (
+            "Apiframe did not take the action; nothing was paid. It goes on from a finished "
+            "Midjourney job of the same user: upsample and variation from one with four images, "
+            "the other actions from one that was upsampled."
         )
     if status == 404:
         return NotFoundError, (

@@ -99,6 +99,9 @@ class ApiframeOperator(BaseOperator):
     model: str | None = None
     current_job_id: str | None = None
     """The job of this try, once it is accepted."""
+    decided_arguments: dict[str, Any] | None = None
+    """Arguments that were decided when the task ran, as JSON values. A task that is deferred gets
+    them back with the event: it resumes as a new object, which only has what the DAG file says."""
 
     def __init__(
         self,
@@ -192,6 +195,7 @@ class ApiframeOperator(BaseOperator):
                     reused=reused,
                     prompt=job.prompt or request.prompt,
                     keeps_progress=bool(self.do_xcom_push),
+                    arguments=self.decided_arguments,
                 )
                 self.defer(trigger=trigger, method_name="execute_complete")
             job = wait_for_job(self.hook.client, wait, on_poll=progress.write)

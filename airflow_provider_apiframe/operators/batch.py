@@ -18,11 +18,14 @@ from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.links.image import ImageLink
 from airflow_provider_apiframe.links.job import ApiframeJobLink
 from airflow_provider_apiframe.literals import as_stored
-from airflow_provider_apiframe.operators.batch_arguments import (
-    check_batch_arguments,
-    check_that_params_are_the_dags,
-)
+from airflow_provider_apiframe.operators.batch_arguments import check_batch_arguments
 from airflow_provider_apiframe.operators.batch_try import BatchTry
+from airflow_provider_apiframe.operators.model_params import (
+    FIELD,
+    RenamedPartial,
+    TakesParams,
+    renamed,
+)
 from airflow_provider_apiframe.operators.worker_connection import (
     warn_of_a_connection_that_only_the_worker_sees,
 )
@@ -249,25 +252,28 @@ class FluxGenerateBatchOperator(ApiframeBatchOperator):
         self.flux_params = as_stored(flux_params)
 
 
-class ImageGenerateBatchOperator(ApiframeBatchOperator):
+class ImageGenerateBatchOperator(ApiframeBatchOperator, metaclass=TakesParams):
     """Make many images with any of Apiframe's image models in one task, and write a manifest.
 
     As :class:`FluxGenerateBatchOperator`, but for:
 
     :param model: of requests that name none. Templated.
-    :param model_params: parameters of all requests, by the names of the API; a request's own
-        (``params``) win, name by name. Templated.
-
-    ``params`` of a task are Airflow's own, the params of the DAG run: those of a model are refused
-    there.
+    :param params: parameters of all requests, by the names of the API; a request's own win, name by
+        name. Templated; the field's name is ``model_params``, for ``params`` in a template are the
+        DAG's.
     """
 
-    params_field: ClassVar[str] = "model_params"
-    template_fields: Sequence[str] = ("model_params", *ApiframeBatchOperator.template_fields)
+    params_field: ClassVar[str] = FIELD
+    template_fields: Sequence[str] = (FIELD, *ApiframeBatchOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "requests": "json",
-        "model_params": "json",
+        FIELD: "json",
     }
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Take ``params`` for the model's, as for a task that is not mapped."""
+        return RenamedPartial(super().partial(**renamed(kwargs)))
 
     def __init__(
         self,
@@ -281,5 +287,4 @@ class ImageGenerateBatchOperator(ApiframeBatchOperator):
         super().__init__(
             requests=requests, save_to=save_to, model=model, shared_params=model_params, **kwargs
         )
-        check_that_params_are_the_dags(self)
         self.model_params = as_stored(model_params)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_apiframe.api.errors import InvalidRequestError
 from airflow_provider_apiframe.api.params.base import invalid
 from airflow_provider_apiframe.delivery.naming import SaveTo
 from airflow_provider_apiframe.literals import (
@@ -16,8 +13,6 @@ from airflow_provider_apiframe.literals import (
     is_templated,
 )
 from airflow_provider_apiframe.submission.batch_requests import ParamsName, check_literal_requests
-
-_NONE = object()
 
 
 def check_batch_arguments(
@@ -83,22 +78,3 @@ def _check_min_success(min_success: Any) -> None:
     too_much = isinstance(min_success, float) and not min_success <= 1
     if too_much or math.isnan(min_success) or min_success < 0:
         raise invalid("min_success", min_success, allowed)
-
-
-def check_that_params_are_the_dags(task: BaseOperator) -> None:
-    """Refuse ``params`` that are meant for the model: images without them would be paid, too.
-
-    Airflow takes that argument for itself, and mixes it with the DAG's params.
-
-    :raises InvalidParameterError: naming them.
-    """
-    dag = task.get_dag()
-    of_the_dag = dict(dag.params) if dag else {}
-    given = dict(task.params or {})
-    own = [name for name, value in given.items() if of_the_dag.get(name, _NONE) != value]
-    if own:
-        with errors_of_the_dag_file(task.task_id):
-            raise InvalidRequestError(
-                f"params={own}: Airflow takes params for those of the DAG run; write the model's "
-                "parameters as model_params={...}"
-            )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL, nearest_model
-from airflow_provider_apiframe.api.params.flux import FluxParams
-from airflow_provider_apiframe.api.params.request import GenerateRequest
-from airflow_provider_apiframe.literals import CheckedPartial, as_stored, check_literals
+from airflow_provider_apiframe.api.params.catalog import DEFAULT_MODEL
+from airflow_provider_apiframe.literals import as_stored
 from airflow_provider_apiframe.operators.base import ApiframeOperator
-from airflow_provider_apiframe.submission.needed_outputs import (
-    needed_outputs,
-)
+from airflow_provider_apiframe.operators.request import RequestOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_apiframe.api.params.flux import FluxParams
 
 
-class FluxGenerateOperator(ApiframeOperator):
+class FluxGenerateOperator(RequestOperator):
     """Generate one image with a Flux model and hand its links to the next task.
 
     Values without a template are checked when the DAG file is parsed, so a wrong parameter is an
@@ -44,12 +43,11 @@ class FluxGenerateOperator(ApiframeOperator):
         passed. The retry reconnects to a job that goes on, and pays nothing for it.
     """
 
-    template_fields: Sequence[str] = (
-        "prompt",
-        "model",
-        "flux_params",
-        *ApiframeOperator.template_fields,
-    )
+    params_name: ClassVar[Literal["flux_params", "params"]] = "flux_params"
+    params_field: ClassVar[str] = "flux_params"
+    defaults: ClassVar[dict[str, Any]] = {"model": DEFAULT_MODEL}
+    request_fields: ClassVar[tuple[str, ...]] = ("prompt", "model", "flux_params")
+    template_fields: Sequence[str] = (*request_fields, *ApiframeOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"flux_params": "json"}
 
     def __init__(
@@ -61,43 +59,7 @@ class FluxGenerateOperator(ApiframeOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check_literals(task_id=self.task_id, prompt=prompt, model=model, flux_params=flux_params)
-        self._needed_outputs += needed_outputs(flux_params=flux_params)
+        self._check(prompt=prompt, model=model, flux_params=flux_params)
         self.prompt = prompt
         self.model = model
         self.flux_params = as_stored(flux_params)
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
-        _check_literals(**kwargs)
-        kwargs = as_stored(kwargs, depth=1)
-        partial = super().partial(
-            **{"map_index_template": "{{ task.prompt | truncate(60) }}", **kwargs}
-        )
-        shared = {"model": DEFAULT_MODEL, **kwargs}
-        return CheckedPartial(partial, shared, check=_check_literals)
-
-    def _request(self) -> GenerateRequest:
-        request = GenerateRequest.parse(
-            prompt=self.prompt,
-            model=self.model,
-            flux_params=self.flux_params,
-            webhook_url=self.webhook_url,
-            webhook_events=self.webhook_events,
-        )
-        if near := nearest_model(request.model):
-            self.log.warning(
-                "Model %r is not one this provider knows; did you mean %r?", request.model, near
-            )
-        return request
-
-
-def _check_literals(**arguments: Any) -> None:
-    """Check the *arguments* whose values are known while the DAG is read.
-
-    Its ``params`` are those that Airflow gives every task.
-
-    :raises InvalidParameterError: naming the task and what is wrong.
-    """
-    check_literals(params_name="flux_params", **arguments)

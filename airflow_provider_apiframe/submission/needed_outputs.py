@@ -11,7 +11,14 @@ from airflow_provider_apiframe.api.errors import ApiframeError
 from airflow_provider_apiframe.api.params.families import IMAGE_FIELDS
 
 # An image without its reference, or one that is not saved, is paid as well.
-_NEEDED_OUTPUTS = IMAGE_FIELDS | {"save_to", "flux_params", "params", "image", "mask"}
+_NEEDED_OUTPUTS = IMAGE_FIELDS | {
+    "save_to",
+    "flux_params",
+    "model_params",
+    "image",
+    "mask",
+    "parent_job_id",
+}
 
 
 def needed_outputs(**arguments: Any) -> list[tuple[str, ...]]:

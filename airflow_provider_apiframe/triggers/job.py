@@ -48,6 +48,8 @@ class ApiframeJobTrigger(WaitingTrigger):
     :param not_before: seconds since the epoch; the event is held back until then, see
         MIN_DEFERRAL_SECONDS.
     :param keeps_progress: whether it may push an XCom that says how far the job is.
+    :param arguments: what the task decided when it ran and is told again when it resumes: a mapping
+        of JSON values, passed on to the event as it is.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ApiframeJobTrigger(WaitingTrigger):
         prompt: str | None = None,
         not_before: float = 0.0,
         keeps_progress: bool = False,
+        arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(apiframe_conn_id, not_before, keeps_progress)
         self.job_id = job_id
@@ -67,6 +70,7 @@ class ApiframeJobTrigger(WaitingTrigger):
         self.poll_interval = poll_interval
         self.reused = reused
         self.prompt = prompt
+        self.arguments = arguments
 
     @classmethod
     def of(
@@ -77,6 +81,7 @@ class ApiframeJobTrigger(WaitingTrigger):
         reused: bool = False,
         prompt: str | None = None,
         keeps_progress: bool = False,
+        arguments: dict[str, Any] | None = None,
     ) -> ApiframeJobTrigger:
         """Return the trigger that does *wait* on the triggerer, for a task that defers now."""
         not_before = time.time() + MIN_DEFERRAL_SECONDS
@@ -89,6 +94,7 @@ class ApiframeJobTrigger(WaitingTrigger):
             prompt,
             not_before,
             keeps_progress,
+            arguments,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -107,6 +113,8 @@ class ApiframeJobTrigger(WaitingTrigger):
             arguments["not_before"] = self.not_before
         if self.keeps_progress:
             arguments["keeps_progress"] = True
+        if self.arguments:
+            arguments["arguments"] = self.arguments
         return self._path(), arguments
 
     async def _payload(self) -> dict[str, Any]:
@@ -120,7 +128,8 @@ class ApiframeJobTrigger(WaitingTrigger):
             self.log.exception("Waiting for job %s broke", self.job_id)
             message = f"{broken_wait(error)} {still_running_hint(self.job_id)}"
             return {"status": "error", "job_id": self.job_id, "message": message}
-        return {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
+        finished = {"status": "finished", "job": job.model_dump(mode="json"), "reused": self.reused}
+        return finished | ({"arguments": self.arguments} if self.arguments else {})
 
     async def _terminal_job(self) -> Job:
         wait = Wait(self.job_id, self.deadline, self.poll_interval)
@@ -173,3 +182,8 @@ def job_from_event(event: Mapping[str, Any] | None) -> Job:
 def was_reused(event: Mapping[str, Any] | None) -> bool:
     """Return whether an earlier try of the task submitted the job in an event of the trigger."""
     return bool((event or {}).get("reused"))
+
+
+def arguments_of(event: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the ``arguments`` that the trigger of an event was made with, {} without any."""
+    return dict((event or {}).get("arguments") or {})

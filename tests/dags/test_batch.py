@@ -155,3 +155,18 @@ def test_an_image_of_another_task_that_is_not_there_is_not_left_out(connected, r
     )
     assert run.states("images") == ["failed"]
     assert connected.state.jobs_created == 0
+
+
+def test_params_of_mapped_batches_are_the_models(connected, run_dag, tmp_path):
+    run = run_dag(
+        "batch_mapped_params",
+        f"""{HEAD}
+    with DAG("batch_mapped_params", schedule=None, params={{"seed": 1}}):
+        ImageGenerateBatchOperator.partial(
+            task_id="images", model="flux-2-flex", params={{**SMALL, "seed": 7}},
+            save_to="{tmp_path}/", poll_interval=0.05,
+        ).expand(requests=[[{{"prompt": "a mug"}}], [{{"prompt": "a cap"}}]])
+    """,
+    )
+    assert run.states("images") == ["success"] * 2
+    assert [job.input["fluxParams"]["seed"] for job in connected.state.jobs] == [7, 7]

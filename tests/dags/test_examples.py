@@ -121,6 +121,31 @@ def test_a_product_photo_is_put_into_scenes(connected, run_dag, tmp_path):
     assert connected.state.jobs_paid == 4
 
 
+def test_a_function_makes_a_poster_of_each_product(connected, run_dag, tmp_path):
+    run = run_dag("example_taskflow", conf={"output": f"{tmp_path}/"})
+    (folder,) = tmp_path.iterdir()
+    assert run.xcoms("publish") == [f"file://{folder}/{sku}.png" for sku in ("M-1", "C-2")]
+    assert {
+        (job.input["prompt"], job.input["fluxParams"]["seed"]) for job in connected.state.jobs
+    } == {
+        ("A poster of a red mug, bold type, vibrant colors", 7),
+        ("A poster of a blue cap, bold type, vibrant colors", 11),
+    }
+
+
+def test_several_models_and_tools_work_on_one_product(connected, run_dag, tmp_path):
+    run = run_dag("example_image_models", conf={"output": f"{tmp_path}/", "product": "a mug"})
+    (folder,) = tmp_path.iterdir()
+    assert len(run.xcom("sketches")["image_urls"]) == 4
+    assert [uri.rpartition("/")[2].partition(".")[0] for uri in run.xcom("publish")] == [
+        "sketch",
+        "cut-out",
+        "stage",
+    ]
+    assert all((folder / uri.rpartition("/")[2]).stat().st_size for uri in run.xcom("publish"))
+    assert connected.state.jobs_paid == 6
+
+
 def test_a_dag_that_waits_for_posters_finds_them_by_their_events(
     assets, connected, run_dag, tmp_path
 ):

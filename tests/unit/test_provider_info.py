@@ -9,7 +9,11 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowOptionalProviderFeatureException,
+    conf,
+    task,
+)
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_apiframe import __version__, get_provider_info
@@ -36,6 +40,13 @@ def test_every_module_it_names_exists(module):
     # As Airflow's own providers say that this Airflow lacks something.
     with suppress(AirflowOptionalProviderFeatureException):
         importlib.import_module(module)
+
+
+@pytest.mark.parametrize("decorator", INFO["task-decorators"], ids=lambda entry: entry["name"])
+def test_airflow_finds_every_decorator(decorator):
+    module, _, name = decorator["class-name"].rpartition(".")
+    function = getattr(importlib.import_module(module), name)
+    assert getattr(task, decorator["name"]) is function
 
 
 def test_every_integration_it_names_is_declared():
@@ -135,4 +146,4 @@ def test_the_examples_are_where_airflow_looks_for_them():
         for folder in (package / "example_dags", package.parent / "example_dags")
         if folder.is_dir()
     )
-    assert len(list(folder.glob("example_*.py"))) == 7
+    assert len(list(folder.glob("example_*.py"))) == 9

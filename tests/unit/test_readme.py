@@ -15,7 +15,10 @@ from airflow_provider_apiframe.api.settings import ClientOptions
 from airflow_provider_apiframe.api.validation import fields_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TASK = re.compile(r"(FluxGenerateOperator|ApiframeJobSensor|review_images)(\.partial)?$")
+TASK = re.compile(
+    r"(FluxGenerateOperator|Image\w+Operator|MidjourneyActionOperator|ApiframeJobSensor"
+    r"|review_images|task\.flux|task\.image)(\.partial)?$"
+)
 
 if not README.is_file():
     pytest.skip("the README is not there", allow_module_level=True)
@@ -91,7 +94,7 @@ def test_the_messages_that_the_errors_page_quotes_are_the_packages():
 
 def task_calls() -> list[tuple[str, ast.Call]]:
     """The calls that make a task of this provider, in the documents and the examples."""
-    documents = [README, *README.parent.glob("docs/*.md")]
+    documents = [README, *README.parent.glob("docs/**/*.md")]
     found = [
         (f"{path.name}, a snippet", ast.parse(textwrap.dedent(snippet)))
         for path in documents

@@ -4,7 +4,18 @@ import { assetPage, get, getAll, runPage, runPath } from "./airflow.js";
 
 const UNFINISHED = new Set(["queued", "running"]);
 const CONNECTION = "apiframe_conn_id"; // all tasks of this provider template it
-const OPERATORS = new Set(["FluxGenerateOperator", "CandidateImageOperator", "ApiframeJobSensor"]);
+const OPERATORS = new Set([
+  "FluxGenerateOperator",
+  "@task.flux",
+  "ImageGenerateOperator",
+  "@task.image",
+  "ImageUpscaleOperator",
+  "ImageEditOperator",
+  "ImageBackgroundRemoveOperator",
+  "MidjourneyActionOperator",
+  "CandidateImageOperator",
+  "ApiframeJobSensor",
+]);
 const HANDS_ON = "ChosenImageOperator"; // an image of another task: only its own tab shows it
 const OVERLAP = 30_000; // ms: clocks of server and database differ, and writes take a moment
 

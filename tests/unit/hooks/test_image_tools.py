@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_apiframe.api.errors import (
-    ConflictError,
     InvalidRequestError,
+    ParentJobError,
     UnreadableFileError,
 )
 from airflow_provider_apiframe.api.models import Job
@@ -153,7 +153,7 @@ def test_a_mask_for_midjourney_is_sent_within_the_request(hook, grid, file):
 
 
 def test_an_action_that_the_parent_does_not_allow_is_refused(hook, grid):
-    with pytest.raises(ConflictError):
+    with pytest.raises(ParentJobError):
         hook.midjourney_action(grid, "pan", direction="left")
 
 

@@ -148,15 +148,26 @@ def test_a_job_with_several_images_gives_all_of_them(connected, tmp_path):
     assert len({image["uri"] for line in task.manifest() for image in line["images"]}) == 5
 
 
-@pytest.mark.parametrize("of_the_dag", [None, {}, {"headline": "x"}, {"seed": 1}])
-def test_a_models_parameters_under_the_name_of_airflows_own_are_refused(of_the_dag):
-    arguments = {"task_id": "images", "requests": requests(1), "save_to": "s3://bucket/"}
+@pytest.mark.parametrize("of_the_dag", [None, {"headline": "x"}, {"seed": 1}])
+def test_params_are_the_models_and_the_dags_stay_airflows(of_the_dag):
+    arguments = {"requests": requests(1), "save_to": "s3://bucket/", "model": "flux-2-flex"}
     with DAG("d", schedule=None, params=of_the_dag):
-        ImageGenerateBatchOperator(**arguments, model="flux-2-flex")
-        with pytest.raises(InvalidParameterError, match="model_params"):
-            ImageGenerateBatchOperator(
-                **{**arguments, "task_id": "other"}, model="flux-2-flex", params={"seed": 7}
-            )
+        task = ImageGenerateBatchOperator(task_id="images", **arguments, params={"seed": 7})
+        plain = ImageGenerateBatchOperator(task_id="plain", **arguments)
+    assert task.model_params == {"seed": 7}
+    assert plain.model_params is None
+    assert dict(task.params) == (of_the_dag or {})
+
+
+def test_params_of_the_model_are_checked_while_the_dag_is_parsed():
+    with pytest.raises(InvalidParameterError, match="did you mean 'seed'"):
+        ImageGenerateBatchOperator(
+            task_id="images",
+            requests=requests(1),
+            save_to="s3://bucket/",
+            model="flux-2-flex",
+            params={"sed": 7},
+        )
 
 
 def test_the_ids_of_a_wave_that_are_too_long_for_one_row_are_waited_for_in_several(

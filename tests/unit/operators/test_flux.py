@@ -194,7 +194,7 @@ def test_mapped_tasks_are_labelled_with_their_prompt_unless_told_otherwise():
         named = FluxGenerateOperator.partial(
             task_id="named", map_index_template="{{ task.model }}"
         ).expand(prompt=["a"])
-    assert posters.partial_kwargs["map_index_template"] == "{{ task.prompt | truncate(60) }}"
+    assert posters.partial_kwargs["map_index_template"] == FluxGenerateOperator.map_index_label
     assert named.partial_kwargs["map_index_template"] == "{{ task.model }}"
 
 

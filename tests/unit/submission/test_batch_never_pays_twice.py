@@ -5,6 +5,7 @@ the manifest says. Every rule is looked at with a task state store (Airflow 3.3)
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from task_lives import Killed, Store
 
-from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.api.errors import (
+    ApiframeError,
+    ConnectionFailedError,
+    InsufficientCreditsError,
+)
 from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.hooks.object_store import StorageError
@@ -426,6 +431,36 @@ def test_what_was_accepted_before_a_refusal_is_saved_before_the_task_fails(
     made = [line for line in task.manifest() if line["images"]]
     assert len(made) == connected.state.jobs_paid == 5
     assert len(task.images) == 5
+
+
+@pytest.mark.parametrize("accepted", [0, 1])
+def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job(
+    accepted, connected, tmp_path, monkeypatch, connect
+):
+    """Nobody knows whether the second request was accepted; the others meet an empty balance."""
+    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
+    task = BatchTask(tmp_path, requests=requests(3))
+    real, lost = lives.ApiframeClient.submit, threading.Event()
+
+    def submit(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        number = int(request.prompt.split()[1])
+        if number == 1 and not lost.is_set():
+            real(self, request, *args, **options)
+            lost.set()
+            raise ConnectionFailedError("the response was lost")
+        if number < accepted:
+            return real(self, request, *args, **options)
+        lost.wait(10)
+        raise InsufficientCreditsError("Not enough credits", required=12, available=0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ApiframeClient, "submit", submit)
+        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
+            task.run()
+    assert error.value.transient
+    task.run()
+    assert connected.state.jobs_created == 3
+    check(task, connected, 3)
 
 
 def test_an_outage_in_mid_submit_is_left_to_a_retry(connected, tmp_path, connect):

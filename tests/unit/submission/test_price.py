@@ -16,7 +16,7 @@ def info(id: str = "gpt-image-1.5", **fields) -> ModelInfo:
 THREE = GenerateRequest.parse(
     prompt="a mug",
     model="gpt-image-1.5",
-    params={"gptImageParams": {"number_of_images": 3}},
+    params={"number_of_images": 3},
 )
 
 

@@ -1,0 +1,1 @@
+"""TaskFlow decorators: ``@task.flux`` and ``@task.image``."""
