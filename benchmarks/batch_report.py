@@ -94,7 +94,8 @@ def comparison(
         f"{PARALLELISM} slots, PostgreSQL {postgres}, else with Airflow's settings. A few images "
         "of each kind are made beforehand and not counted.",
         f"{_beside(batch)} For the mapped tasks: {_beside(mapped)} What others took of the CPUs "
-        "makes the wall time and the worker seconds longer, not the rows and hardly the CPU time.",
+        "makes wall time and worker seconds longer, and so adds polls; task starts do not depend "
+        "on it, rows hardly.",
         "Task starts: task processes, as the executor's workers report their ends. Tries: "
         f"{batch.tries} of 1 task, {number(mapped.tries)} of {number(mapped.images)}. Worker "
         "seconds: for which the workers were held, summed over the starts.",
