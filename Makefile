@@ -12,11 +12,12 @@ WORKERS ?= 4
 # A test that hangs ends as a failed one which shows its stacks.
 PARALLEL := --numprocesses $(WORKERS) --timeout 300 --timeout-method thread
 FAULTS ?= 200
+IMAGES ?= 1000
 EVENTS ?= 100
 # Kept bytecode saves every process three seconds of compiling Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench lint catalog sandbox clean
+.PHONY: help demo test coverage lifecycle chaos storage cluster cluster-test cluster-chaos ui browser screenshots bench bench-batch lint catalog sandbox clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -59,6 +60,9 @@ screenshots: $(VENV)-browser/.ready  ## Take the images of the documentation ane
 
 bench: $(VENV)-bench/.ready  ## Measure requests, lag, CPU, memory, imports, worker seconds: 12 minutes (BENCH=--quick: one)
 	@$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
+
+bench-batch: $(VENV)-cluster/.ready  ## Measure many images in one batch beside mapped tasks on a real Airflow (IMAGES=1000)
+	@$(VENV)-cluster/bin/python benchmarks/batch.py --images $(IMAGES)
 
 lint: $(VENV)/.ready  ## Style, types, import rules, workflows
 	$(BIN)/ruff format --check .

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from airflow_provider_apiframe.sandbox.state.accounts import API_KEY
 from benchmarks.processes import ROOT, environment
 
@@ -38,10 +40,23 @@ class SandboxProcess:
 
     def requests(self) -> dict[str, int]:
         """Return how many requests came in per route, by the sandbox's own count."""
+        counts: dict[str, int] = self._state()["requests"]
+        return counts
+
+    def paid(self) -> int:
+        """Return how many jobs were paid for, and not refunded."""
+        return int(self._state()["jobs_paid"])
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of its process until now."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def _state(self) -> dict[str, Any]:
         with closing(self._connection()) as connection:
             connection.request("GET", "/_sandbox/state")
-            counts: dict[str, int] = json.load(connection.getresponse())["requests"]
-            return counts
+            state: dict[str, Any] = json.load(connection.getresponse())
+            return state
 
     def submit(self, prompt: str, model: str) -> str:
         """Order one image and return the job's id."""

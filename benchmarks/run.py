@@ -8,24 +8,20 @@ The sandbox plays Apiframe. Everything runs on this machine, nothing is paid.
 from __future__ import annotations
 
 import argparse
-import platform
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-
-import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # in place of this folder, so that its modules are those of the package
 
 from benchmarks import imports, request_rate, saving, waiting, worker_seconds  # noqa: E402
+from benchmarks.conditions import conditions  # noqa: E402
 from benchmarks.processes import allow_many_files  # noqa: E402
 from benchmarks.tables import between_markers  # noqa: E402
 
@@ -93,29 +89,6 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def processor() -> str:
-    """Return the model of the CPU, as far as the system tells."""
-    described = Path("/proc/cpuinfo")
-    if described.exists():
-        for line in described.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def conditions(command: str) -> str:
-    """Return under what conditions the figures were measured.
-
-    :param command: what was typed to measure them.
-    """
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{command}`: Python "
-        f"{platform.python_version()}, {packages}; "
-        f"{psutil.cpu_count()} CPUs ({processor()}), {platform.system()}."
-    )
-
-
 def main(arguments: Sequence[str]) -> int:
     """Measure and report; return the exit status."""
     chosen = parser().parse_args(arguments)
@@ -160,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
             return 1
     took = f"The run took {(time.monotonic() - since) / 60:.1f} minutes."
     command = " ".join(["python benchmarks/run.py", *arguments])
-    report = "\n\n".join([f"{conditions(command)} {took}", *sections])
+    report = "\n\n".join([f"{conditions(command, PACKAGES)} {took}", *sections])
     print(report)
     if page:
         page.write_text(between_markers(page.read_text(), report))

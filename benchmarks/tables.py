@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-BEGIN = "<!-- benchmarks: begin -->"
-END = "<!-- benchmarks: end -->"
 NOTHING = "–"  # noqa: RUF001
 
 
@@ -30,12 +28,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def between_markers(document: str, report: str) -> str:
-    """Return *document* with *report* in place of what stands between the two markers.
+def between_markers(document: str, report: str, name: str = "benchmarks") -> str:
+    """Return *document* with *report* in place of what stands between two markers.
 
+    :param name: of the markers.
     :raises ValueError: the markers are not there exactly once, in order.
     """
-    begin, end = document.find(BEGIN), document.find(END)
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or end < begin:
-        raise ValueError(f"the report's place must be marked once, with {BEGIN} before {END}")
-    return f"{document[: begin + len(BEGIN)]}\n\n{report.strip()}\n\n{document[end:]}"
+    first, last = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    begin, end = document.find(first), document.find(last)
+    if document.count(first) != 1 or document.count(last) != 1 or end < begin:
+        raise ValueError(f"the report's place must be marked once, with {first} before {last}")
+    return f"{document[: begin + len(first)]}\n\n{report.strip()}\n\n{document[end:]}"

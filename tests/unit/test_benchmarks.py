@@ -22,6 +22,13 @@ def test_a_report_replaces_the_one_before_it():
     assert between_markers(between_markers(PAGE, "other"), "new") == once
 
 
+def test_a_report_goes_between_the_markers_of_its_name():
+    page = PAGE + "<!-- batch: begin -->\nof batches\n<!-- batch: end -->\n"
+    changed = between_markers(page, "new", "batch")
+    assert "of batches" not in changed
+    assert changed.startswith(PAGE)
+
+
 def test_a_page_without_a_place_for_the_report_is_refused():
     with pytest.raises(ValueError, match="benchmarks: begin"):
         between_markers("no markers", "new")
