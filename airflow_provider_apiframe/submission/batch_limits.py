@@ -92,14 +92,16 @@ class BatchLimits:
     def _check_batch(self, batch: Batch, prices: Prices, max_credits: float) -> None:
         limit = f"max_credits={max_credits:g}"
         coming = batch.at(Step.SUBMIT)
+        begun = batch.earlier_tries or any(line.job_id for line in batch.lines.values())
+        nothing = f"Nothing {'more ' if begun else ''}was submitted."
         if (credits := _sum(coming, prices)) is None:
             unknown = {line.model for line in coming if prices[line.key] is None}
             shown = ", ".join(map(truncated_repr, sorted(unknown)[:_SHOWN_MODELS]))
             more = f" and {len(unknown) - _SHOWN_MODELS} others" * (len(unknown) > _SHOWN_MODELS)
             raise BudgetExceededError(
                 "Apiframe's catalogue does not say what an image may cost with "
-                f"{shown}{more}, so {limit} cannot be kept. Nothing more was submitted. Choose "
-                "models of the catalogue (ApiframeHook().list_models()), or leave max_credits out."
+                f"{shown}{more}, so {limit} cannot be kept. {nothing} Choose models of the "
+                "catalogue (ApiframeHook().list_models()), or leave max_credits out."
             )
         held = sum(_held(line, batch, prices) for line in batch.lines.values())
         if held + credits > max_credits:
@@ -108,8 +110,8 @@ class BatchLimits:
             before = f", after {held:g} for those before them" if held else ""
             raise BudgetExceededError(
                 f"{len(coming):,} images may cost {credits:g} credits{before}, more than {limit}: "
-                f"the first {max(0, fit):,} of them would fit. Nothing more was submitted. Raise "
-                "max_credits, ask for fewer images or choose a cheaper model."
+                f"the first {max(0, fit):,} of them would fit. {nothing} Raise max_credits, ask for "
+                "fewer images or choose a cheaper model."
             )
         if not batch.earlier_tries and not held:
             self._check_balance(credits, len(coming))

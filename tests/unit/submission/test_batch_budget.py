@@ -27,7 +27,7 @@ def test_a_batch_that_may_cost_too_much_is_not_submitted_and_says_how_many_would
     with pytest.raises(AirflowFailException) as error:
         task.run()
     assert "10 images may cost 120 credits, more than max_credits=61" in str(error.value)
-    assert "the first 5 of them would fit" in str(error.value)
+    assert "the first 5 of them would fit. Nothing was submitted. " in str(error.value)
     assert connected.state.jobs_created == 0
 
 
