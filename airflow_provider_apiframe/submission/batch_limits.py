@@ -110,8 +110,8 @@ class BatchLimits:
             before = f", after {held:g} for those before them" if held else ""
             raise BudgetExceededError(
                 f"{len(coming):,} images may cost {credits:g} credits{before}, more than {limit}: "
-                f"the first {max(0, fit):,} of them would fit. {nothing} Raise max_credits, ask for "
-                "fewer images or choose a cheaper model."
+                f"the first {max(0, fit):,} of them would fit. {nothing} Raise max_credits, ask "
+                "for fewer images or choose a cheaper model."
             )
         if not batch.earlier_tries and not held:
             self._check_balance(credits, len(coming))
