@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from airflow_provider_apiframe.hooks.object_store import StorageError, StoredFil
 from airflow_provider_apiframe.submission.batch_file import MAX_FILE_BYTES
 from airflow_provider_apiframe.submission.batch_requests import BatchRequest, read_requests
 
+# A template is refused in a file, and no random text should hold one by chance.
+TEMPLATE = re.compile(r"\{\{.*\}\}|\{%.*%\}|\{#.*#\}", re.DOTALL)
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
-    str.strip
+    lambda text: text.strip() and not TEMPLATE.search(text)
 )
 
 
