@@ -20,8 +20,13 @@ from model_tables import MARKERS, tables
 
 from airflow_provider_apiframe.api.endpoints import USER_AGENT
 from airflow_provider_apiframe.api.models import ModelList
-from airflow_provider_apiframe.api.params.catalog import MODELS, TOOLS, Model
+from airflow_provider_apiframe.api.params.catalog import BY_PATH, MODELS, TOOLS, Model
 from airflow_provider_apiframe.api.params.families import FAMILIES, params_class
+from airflow_provider_apiframe.api.params.tools import (
+    BackgroundRemoveRequest,
+    EditRequest,
+    UpscaleRequest,
+)
 from airflow_provider_apiframe.api.settings import DEFAULT_BASE_URL
 from airflow_provider_apiframe.api.validation import fields_of
 
@@ -31,7 +36,15 @@ SCHEMAS = {
     "ImageEditRequest": TOOLS,
     "ImageBackgroundRemoveRequest": TOOLS,
 }
+TOOL_REQUESTS = (UpscaleRequest, EditRequest, BackgroundRemoveRequest)
 LIMITS = ("enum", "minimum", "maximum", "maxItems", "maxLength")
+# Ours, where the vendor names none: they keep requests at a size that can be sent.
+OWN_LIMITS = {
+    "minimum": {1 - 2**53},
+    "maximum": {2**53 - 1},
+    "maxItems": {50},
+    "maxLength": {100, 10_000},
+}
 # Rules of the two spellings of Flux, see api/params/flux.py: both are taken.
 BOTH_SPELLINGS = {("flux", "resolution")}
 SECONDS = 30.0
@@ -50,15 +63,18 @@ def main() -> int:
     source.add_argument("--write", type=Path, help="the page whose tables are written anew")
     arguments = parser.parse_args()
     if arguments.write:
-        arguments.write.write_text(with_tables(arguments.write.read_text()))
+        try:
+            arguments.write.write_text(with_tables(arguments.write.read_text()))
+        except (OSError, ValueError) as error:
+            return unreadable(str(arguments.write), error)
         return 0
     if arguments.openapi:
         where = str(arguments.openapi)
         try:
-            document = json.loads(arguments.openapi.read_text())
-        except (OSError, ValueError) as error:
+            found = list(differences(json.loads(arguments.openapi.read_text())))
+        # The last three: it is JSON, and of another shape.
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             return unreadable(where, error)
-        found = list(differences(document))
     else:
         where = f"{arguments.base_url.rstrip('/')}/v2/models?modality=image"
         try:
@@ -120,19 +136,25 @@ def of_model(model: Model, branch: dict[str, Any]) -> Iterator[str]:
         yield f"{key}: gone" + (f"; there is {', '.join(others)}" if others else "")
         return
     params = fields[key]["properties"]
-    family = params_class(model.family)
-    known = {*family.model_fields, *model.arguments}
+    known = _fields(model)
     yield from (f"{name}: new" for name in params if name not in known)
-    yield from (f"{name}: gone" for name in sorted(known - params.keys()))
+    yield from (f"{name}: gone" for name in sorted(known.keys() - params.keys()))
     required = set(fields[key].get("required", ())) - model.arguments
     if required != model.required:
         yield f"required: {_listed(required)}, not {_listed(model.required)}"
-    for name in params.keys() & model.params:
+    for name in params.keys() & (model.params | model.arguments):
         yield from _of_field(model, name, params[name])
 
 
+def _fields(model: Model) -> dict[str, dict[str, Any]]:
+    """Return the JSON schemas of what the vendor has among the parameters: ours, and arguments."""
+    requests = (fields_of(kind) for kind in TOOL_REQUESTS if model.id in BY_PATH[kind.path])
+    arguments = {name: fields[name] for fields in requests for name in model.arguments}
+    return {**fields_of(params_class(model.family)), **arguments}
+
+
 def _of_field(model: Model, name: str, theirs: dict[str, Any]) -> Iterator[str]:
-    field = fields_of(params_class(model.family))[name]
+    field = _fields(model)[name]
     ours = {**field, **field.get("anyOf", [{}])[0]}
     choices = [branch["enum"][0] for branch in theirs.get("anyOf", ()) if "enum" in branch]
     theirs = {"enum": choices, **theirs} if choices else theirs
@@ -143,8 +165,8 @@ def _of_field(model: Model, name: str, theirs: dict[str, Any]) -> Iterator[str]:
         theirs_is, ours_is = theirs.get(limit), ours.get(limit)
         if limit == "enum":
             theirs_is, ours_is = _words(model, name, theirs_is), _words(model, name, ours_is)
-        # Where the vendor names no limit, ours only keeps requests at a size that can be sent.
-        if theirs_is != ours_is and (theirs_is is not None or limit == "enum"):
+        is_own = theirs_is is None and ours_is in OWN_LIMITS.get(limit, ())
+        if theirs_is != ours_is and not is_own:
             yield f"{name}: {limit} is {_listed(theirs_is)}, not {_listed(ours_is)}"
 
 

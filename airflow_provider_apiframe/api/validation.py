@@ -29,6 +29,10 @@ class RuleError(ValueError):
     """A broken rule, in words of its own: they take the place of what the field's range says."""
 
 
+class WrongItemError(ValueError):
+    """An item that is not what the field takes; its text is the item, for a list may be long."""
+
+
 class FrozenModel(BaseModel):
     """A frozen model that reads numbers written as text, but takes no boolean for a number."""
 
@@ -58,7 +62,8 @@ def reason_of(model: type[BaseModel], problem: ErrorDetails) -> str:
         return str(error)
     if problem["type"] == "extra_forbidden":
         return f"is unknown; known are {', '.join(model.model_fields)}"
-    return f"must be {allowed(model, str(problem['loc'][0]))}"
+    must = f"must be {allowed(model, str(problem['loc'][0]))}"
+    return f"{must}, which {error} is not" if isinstance(error, WrongItemError) else must
 
 
 @cache

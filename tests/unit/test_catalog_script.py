@@ -23,6 +23,16 @@ TOOL_SCHEMAS = {
     "ImageEditRequest": ["flux-fill-pro"],
     "ImageBackgroundRemoveRequest": ["bria-bg-remove", "851-bg-remove"],
 }
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "prompt": {"maxLength": 2000},
+    "mode": {"enum": ["inpaint", "outpaint"]},
+    "outpaint": {
+        "enum": [
+            *("Zoom out 1.5x", "Zoom out 2x", "Make square"),
+            *(f"{side} outpaint" for side in ("Left", "Right", "Top", "Bottom")),
+        ]
+    },
+}
 
 if not SCRIPT.is_file():
     pytest.skip("the scripts are not there", allow_module_level=True)
@@ -51,7 +61,7 @@ def branch(model: Model) -> dict[str, Any]:
     """Return what an OpenAPI file that agrees with the table says of a model."""
     fields = fields_of(params_class(model.family))
     params = {name: {**field, **field["anyOf"][0]} for name, field in fields.items()}
-    params |= {name: {"type": "string"} for name in model.arguments}
+    params |= {name: {"type": "string", **ARGUMENTS.get(name, {})} for name in model.arguments}
     key = FAMILIES[model.family].key
     required = sorted(model.required)
     return {
@@ -110,6 +120,8 @@ def test_what_is_different_in_a_model_is_named(document, compared):
     models["dall-e-3"]["dalleParams"]["properties"]["style"]["enum"] = ["vivid", "loud"]
     models["reve-create"]["reve2Params"] = models["reve-create"].pop("reveParams")
     models["seedream-4"]["seedreamParams"]["properties"]["width"]["type"] = "number"
+    del models["seedream-4"]["seedreamParams"]["properties"]["height"]["maximum"]
+    del models["kling-image"]["klingImageParams"]["properties"]["negative_prompt"]["maxLength"]
     code, said = compared()
     assert code == 1
     assert set(said[:-1]) == {
@@ -121,7 +133,31 @@ def test_what_is_different_in_a_model_is_named(document, compared):
         "dall-e-3: style: enum is loud, vivid, not natural, vivid",
         "reve-create: reveParams: gone; there is reve2Params",
         "seedream-4: width: is number, not integer",
+        "seedream-4: height: maximum is nothing, not 4096",
+        "kling-image: negative_prompt: maxLength is nothing, not 2500",
     }
+
+
+def test_what_is_different_in_an_argument_of_a_tool_is_named(document, compared):
+    (edit,) = document["components"]["schemas"]["ImageEditRequest"]["oneOf"]
+    edit["properties"]["fluxFillParams"]["properties"]["mode"]["enum"] = ["inpaint"]
+    code, said = compared()
+    assert code == 1
+    assert said[:-1] == ["flux-fill-pro: mode: enum is inpaint, not inpaint, outpaint"]
+
+
+def test_a_limit_that_is_ours_alone_is_no_news(document, compared):
+    branches = document["components"]["schemas"]["GenerateImageRequest"]["oneOf"]
+    models = {each["properties"]["model"]["enum"][0]: each["properties"] for each in branches}
+    for model, name in (
+        ("ideogram-v2", "seed"),
+        ("ideogram-v2", "negative_prompt"),
+        ("ideogram-v2", "style_type"),
+        ("gpt-image-2", "input_images"),
+    ):
+        params = models[model][FAMILIES[MODELS[model].family].key]["properties"]
+        params[name] = {"type": params[name]["type"]}
+    assert compared()[0] == 0
 
 
 def test_the_live_catalogue_is_asked_without_a_key(sandbox):
@@ -146,10 +182,16 @@ def test_what_cannot_be_read_is_one_line(tmp_path, sandbox):
     missing = tmp_path / "openapi.json"
     page = tmp_path / "page.html"
     page.write_text("<html>")
+    others = [tmp_path / f"{number}.json" for number in range(3)]
+    for file, other in zip(others, ({"openapi": "3.1.0"}, [], {"components": None}), strict=True):
+        file.write_text(json.dumps(other))
     sandbox.faults.next("models", status=503)
     for option, value in (
         ("--openapi", missing),
         ("--openapi", page),
+        *(("--openapi", file) for file in others),
+        ("--write", missing),
+        ("--write", page),
         ("--base-url", sandbox.url),
         ("--base-url", "127.0.0.1:8765"),
     ):

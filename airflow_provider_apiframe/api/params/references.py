@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from airflow_provider_apiframe.api.params.text import read_literal
-from airflow_provider_apiframe.api.validation import RuleError, truncated_repr
+from airflow_provider_apiframe.api.validation import RuleError, WrongItemError, truncated_repr
 
 IMAGE_NOUN = "http(s) URL, storage path, absolute local path or result of an earlier task"
 IMAGES_NOUN = "http(s) URLs, storage paths, absolute local paths or results of earlier tasks"
@@ -96,7 +96,7 @@ def _flattened(value: Any, depth: int) -> Iterator[str]:
         for item in value:
             yield from _flattened(item, depth - 1)
     else:
-        raise ValueError("no image")
+        raise WrongItemError(truncated_repr(value))
 
 
 def _images_of(result: Mapping[Any, Any]) -> Any:
@@ -126,8 +126,10 @@ def _checked(reference: str) -> str:
         if reference.endswith("/"):
             raise RuleError(f"{shown} is a folder; name a file")
         return reference
+    if " " in reference and reference.startswith(("http://", "https://")):
+        raise RuleError(f"{shown} holds a space; in a URL it is written as %20")
     if "://" in reference or not reference or reference.startswith("data:"):
-        raise ValueError("no image")
+        raise WrongItemError(shown)
     raise RuleError(
         f"{shown} is a relative path, and tasks run in no folder that is known; write it as "
         '"/folder/image.png" or "s3://bucket/image.png"'

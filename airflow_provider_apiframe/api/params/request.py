@@ -177,10 +177,19 @@ def _parse_params(value: Any, info: ValidationInfo) -> ModelParams:
     )
 
 
+_LONGEST_MODEL_ID = 100  # far above those there are: a longer text is a mix-up, such as a prompt
+
+
 def model_field(default: str, models: Iterable[str]) -> Any:
     """Return a request's field for the model's id, which any of *models* is an example of."""
     noun = f"a model id such as {', '.join(islice(models, 6))}"
-    return Field(default, strict=True, pattern=r"\S", json_schema_extra={"noun": noun})
+    return Field(
+        default,
+        strict=True,
+        pattern=r"\S",
+        max_length=_LONGEST_MODEL_ID,
+        json_schema_extra={"noun": noun},
+    )
 
 
 class GenerateRequest(ImageRequest):

@@ -161,6 +161,15 @@ def test_a_model_that_is_just_misspelt_is_named():
     assert "did you mean 'flux-2-flex'" in refusal(model="flux-2-flexx", params={"steps": 3})
 
 
+def test_a_text_that_is_too_long_for_a_model_id_is_refused_and_cut_short():
+    for params in (None, {"steps": 3}):
+        text = refusal(model="a mug " * 1000, params=params)
+        assert "model='a mug a mug" in text
+        assert "(6000 characters): must be a model id such as flux-2-flex" in text
+        assert len(text) < 300
+    parsed(model="m" * 100)
+
+
 DEEP: Any = {}
 for _ in range(8):
     DEEP = {"a": DEEP}

@@ -107,6 +107,9 @@ def test_an_image_prompt_takes_each_form_that_has_one_image(value, references):
         ("[", "is neither JSON nor a Python literal"),
         (["/data/mug\n.png"], "holds characters that no URL or path has"),
         ([{"a": URL}], "is no result of an image task"),
+        ([*[URL] * 8, None], "results of earlier tasks, which None is not"),
+        ([*[URL] * 8, "data:image/png;base64,AA"], ", which 'data:image/png;base64,AA' is not"),
+        ([*[URL] * 8, "https://e.com/my mug.png"], "'https://e.com/my mug.png' holds a space; in"),
         (
             [result(status="QUEUED")],
             "the result of job 'j-1' has no images, it is 'QUEUED'; a task with "
