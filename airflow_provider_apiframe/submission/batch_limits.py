@@ -42,10 +42,14 @@ class WaveAdmission:
     prices: Prices
 
     def accepted(self, lines: Iterable[ManifestLine]) -> None:
-        """Note which jobs were accepted."""
-        for line in lines:
-            if line.job_id is not None:
-                self.reservation.accepted(line.job_id, self.prices.get(line.key))
+        """Note which jobs were accepted, of requests that were submitted."""
+        self.reservation.accepted_all(
+            {
+                line.job_id: self.prices.get(line.key)
+                for line in lines
+                if line.job_id is not None and line.status not in FAILED
+            }
+        )
 
 
 @dataclass(frozen=True)
