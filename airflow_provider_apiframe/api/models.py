@@ -55,7 +55,11 @@ _Status = Annotated[
 _Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
 _Number = Annotated[int | float | None, WrapValidator(_or_none)]
 _Flag = Annotated[bool | None, WrapValidator(_or_none)]
-# A price that is negative, or no number at all (JSON readers take NaN), is no price.
+# A charge or a price that is negative, or no number at all (JSON readers take NaN), is none.
+_Charge = Annotated[
+    Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+    WrapValidator(_or_none),
+]
 _Price = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, WrapValidator(_or_none)
 ]
@@ -100,7 +104,7 @@ class Job(_Response):
     progress: _Number = None
     result: Any = None
     error: _Text = None
-    credit_cost: _Number = None
+    credit_cost: _Charge = None
     created_at: _Text = None
     completed_at: _Text = None
     input: Any = None

@@ -7,7 +7,7 @@ is submitted again with the same key: where there is a job, that returns the job
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,7 @@ MAX_SEARCHES = 10
 and it is needed only where an earlier try could not write the manifest."""
 
 _LOG_EVERY = 100
+_NOTE_EVERY = 20
 
 
 class _EndedError(Exception):
@@ -99,6 +100,7 @@ class BatchSubmission:
         lines: Sequence[ManifestLine],
         requests: Mapping[str, BatchRequest],
         uploads: Uploads,
+        on_submitted: Callable[[Iterable[ManifestLine]], None] = lambda lines: None,
     ) -> SubmittedWave:
         """Submit the requests of *lines*.
 
@@ -107,6 +109,8 @@ class BatchSubmission:
 
         :param requests: by their identity.
         :param uploads: of their files.
+        :param on_submitted: is told each line that came of it, a few at a time: submitting a
+            thousand takes minutes.
         """
         client, gate = self.hook.client, RateGate()  # made here: Airflow is asked on this thread
         attempts = client.settings.max_retries + 1
@@ -136,11 +140,15 @@ class BatchSubmission:
 
         threads = ThreadPoolExecutor(min(MAX_THREADS, len(lines)))
         outcomes: list[ManifestLine | Exception] = []
+        noted = 0
         try:
             for outcome in threads.map(submit_one, lines):
                 outcomes.append(outcome)
                 if len(outcomes) % _LOG_EVERY == 0:
                     log.info("Submitted %d of %d requests", len(outcomes), len(lines))
+                if len(outcomes) % _NOTE_EVERY == 0 or len(outcomes) == len(lines):
+                    on_submitted(_lines(outcomes[noted:]))
+                    noted = len(outcomes)
         finally:
             # A task that is told to stop does not wait for what is in flight: the keys find it.
             gate.close()
@@ -230,12 +238,15 @@ def _is_about_the_request(error: RequestRefusedError) -> bool:
     return error.status_code in (413, 422)
 
 
+def _lines(outcomes: Iterable[ManifestLine | Exception]) -> tuple[ManifestLine, ...]:
+    return tuple(outcome for outcome in outcomes if isinstance(outcome, ManifestLine))
+
+
 def _wave(outcomes: Sequence[ManifestLine | Exception]) -> SubmittedWave:
-    lines = tuple(outcome for outcome in outcomes if isinstance(outcome, ManifestLine))
     errors = [
         outcome
         for outcome in outcomes
         if isinstance(outcome, Exception) and not isinstance(outcome, _EndedError)
     ]
     errors.sort(key=lambda error: not getattr(error, "transient", False))
-    return SubmittedWave(lines, errors[0] if errors else None)
+    return SubmittedWave(_lines(outcomes), errors[0] if errors else None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_apiframe.api.errors import ApiframeError, BudgetExceededError
 from airflow_provider_apiframe.api.models import ModelInfo
 from airflow_provider_apiframe.api.validation import truncated_repr
-from airflow_provider_apiframe.delivery.batch_lines import FAILED
+from airflow_provider_apiframe.delivery.batch_lines import FAILED, is_unfinished
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
 from airflow_provider_apiframe.submission.batch_plan import Batch, Step
 from airflow_provider_apiframe.submission.budget import catalogue, highest_price, price_of
@@ -42,10 +42,14 @@ class WaveAdmission:
     prices: Prices
 
     def accepted(self, lines: Iterable[ManifestLine]) -> None:
-        """Note which jobs were accepted."""
-        for line in lines:
-            if line.job_id is not None:
-                self.reservation.accepted(line.job_id, self.prices.get(line.key))
+        """Note which jobs were accepted, of requests that were submitted."""
+        self.reservation.accepted_all(
+            {
+                line.job_id: self.prices.get(line.key)
+                for line in lines
+                if line.job_id is not None and line.status not in FAILED
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def _held(line: ManifestLine, batch: Batch, prices: Prices) -> float:
     """Return what a line's job cost, or may cost while that is not known."""
     if line.job_id is None or line.status in FAILED or batch.step_of(line) is Step.SUBMIT:
         return 0.0
-    if line.credit_cost is not None:
+    # A job may be said to cost 0 as long as it goes on.
+    if line.credit_cost is not None and not (line.credit_cost == 0 and is_unfinished(line)):
         return line.credit_cost
     return prices.get(line.key) or 0.0

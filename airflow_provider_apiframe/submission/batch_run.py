@@ -163,9 +163,8 @@ class BatchRun:
                 self.batch = self.batch.with_lines(coming)
                 self._write_if_possible()  # so that a retry sends the same
             self.is_unsure = False  # one wave is all that a try can have left unknown
-            wave = self.submission.submit(coming, self.batch.requests, uploads)
+            wave = self.submission.submit(coming, self.batch.requests, uploads, admission.accepted)
             self.batch = self.batch.with_lines(wave.lines)
-            admission.accepted(wave.lines)
         accepted = sum(line.job_id is not None for line in wave.lines)
         log.info("Apiframe accepted %d of %d requests", accepted, len(coming))
         if wave.error is not None:

@@ -7,11 +7,13 @@ what they are about to spend. So:
 - Tasks on one machine (with the same system user, folder for temporary files and API key) do not
   exceed the limit together, however many submit at the same moment.
 - Tasks on several machines can exceed it by what the other machines submit within the
-  ``CACHE_SECONDS`` before a submit, and while it is on its way: no machine knows what another one
-  holds. The same goes for scripts, and for tasks that cannot use the file.
+  ``CACHE_SECONDS`` before a submit, and while it is on its way (a batch's wave: for minutes): no
+  machine knows what another one holds. The same goes for scripts, and for tasks that cannot use the
+  file.
 - A retry whose image may be paid already is not refused, for that would lose the image. Where it
   was not paid after all, the limit is exceeded by that image.
-- Midnight is that of this machine's clock.
+- Midnight is that of this machine's clock. Where it is ahead of the API's, what is submitted
+  between the two midnights does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -76,7 +78,20 @@ class DayReservation:
 
         :param credits: the most that it may cost; None means all that is held.
         """
-        self._note(lambda ledger, now: ledger.accepted(self.id, job_id, credits, now))
+        self.accepted_all({job_id: credits})
+
+    def accepted_all(self, jobs: Mapping[str, float | None]) -> None:
+        """Note that several jobs were accepted. Never fails.
+
+        :param jobs: id -> the most that the job may cost, as in :meth:`accepted`.
+        """
+
+        def accepted(ledger: DayLedger, now: float) -> DayLedger:
+            for job_id, credits in jobs.items():
+                ledger = ledger.accepted(self.id, job_id, credits, now)
+            return ledger
+
+        self._note(accepted)
 
     def __enter__(self) -> DayReservation:
         return self

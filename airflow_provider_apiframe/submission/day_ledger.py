@@ -44,15 +44,17 @@ class Held(BaseModel):
 
     def outlives(self, scanned: Scanned) -> bool:
         """Return whether a scan may not show yet what these credits were held for."""
-        begun = scanned.scan.begun
+        scan = scanned.scan
+        age = abs(scan.begun - self.since)  # a clock that was set back makes nothing young
         if self.process is not None:
             seen = _is_running(self.process)
             longest = UNSEEN_SECONDS if seen is None else HELD_SECONDS if seen else 0.0
-            return begun - self.since < longest
-        if self.job_id is not None:
-            listed = self.job_id in scanned.job_ids
-            return not listed and begun - self.since < LIST_LAG.total_seconds()
-        return self.since >= begun
+            return age < longest
+        if self.job_id is None:
+            return False  # its submit was over when the scan began
+        if self.since < scan.midnight.timestamp():
+            return False  # a job of yesterday
+        return self.job_id not in scanned.job_ids and age < LIST_LAG.total_seconds()
 
 
 class DayLedger(BaseModel):
@@ -78,8 +80,13 @@ class DayLedger(BaseModel):
 
     @property
     def certain(self) -> float:
-        """The same without what a running process holds: the scan may show its jobs as well."""
-        return self.scan.spent + sum(held.credits for held in self.held if held.process is None)
+        """The same without what the next scan may show for less, or counts twice: what a process
+        holds, and what was accepted since the scan began."""
+        return self.scan.spent + sum(
+            held.credits
+            for held in self.held
+            if held.process is None and held.since < self.scan.begun
+        )
 
     @property
     def is_exact(self) -> bool:

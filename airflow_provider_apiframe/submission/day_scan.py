@@ -45,6 +45,11 @@ class DayScan(BaseModel):
     unsettled: float = Field(0.0, ge=0)
 
     @property
+    def midnight(self) -> datetime:
+        """When the day began."""
+        return datetime.combine(self.day, time.min, UTC)
+
+    @property
     def spent(self) -> float:
         """Credits that all jobs of the day cost."""
         return self.settled + self.unsettled
@@ -94,7 +99,6 @@ def scan_day(
 
 def _jobs_after(hook: ApiframeHook, known: DayScan, *, retry: bool) -> list[Job]:
     """Return the jobs of the day that are not settled by *known*, each once."""
-    midnight = datetime.combine(known.day, time.min, UTC)
     found: dict[str, Job] = {}
     cursor = None
     for _ in range(MAX_PAGES):
@@ -102,7 +106,7 @@ def _jobs_after(hook: ApiframeHook, known: DayScan, *, retry: bool) -> list[Job]
         for job in page.jobs:
             if job.created is not None:
                 is_settled = known.settled_through and job.created <= known.settled_through
-                if job.created < midnight or is_settled:
+                if job.created < known.midnight or is_settled:
                     return list(found.values())
             found[job.id] = job
         if page.next_cursor in (None, cursor):

@@ -315,7 +315,19 @@ def test_a_job_is_read_from_the_names_of_the_api():
 
 
 @pytest.mark.parametrize(
-    ("cost", "read"), [(12, 12), (0, 0), (None, None), (1.5, 1.5), ("a lot", None), ({}, None)]
+    ("cost", "read"),
+    [
+        (12, 12),
+        (0, 0),
+        (None, None),
+        (1.5, 1.5),
+        ("a lot", None),
+        ({}, None),
+        (-3, None),
+        (-0.5, None),
+        (float("nan"), None),
+        (float("inf"), None),
+    ],
 )
 def test_a_credit_cost_is_a_number_or_not_known(cost, read):
     assert job(creditCost=cost).credit_cost == read

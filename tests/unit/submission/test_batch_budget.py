@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 
 import batch_lives as lives
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from batch_lives import BatchTask, requests
-from task_lives import Killed
+from task_lives import Killed, wait_until
 
+from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.errors import ApiframeError
+from airflow_provider_apiframe.delivery.manifest import ManifestLine
+from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.submission import batch, day_budget
+from airflow_provider_apiframe.submission.batch_limits import _held
+from airflow_provider_apiframe.submission.batch_plan import Batch
+from airflow_provider_apiframe.submission.day_budget import rest_of_day
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
 
@@ -144,3 +152,46 @@ def test_the_budget_of_a_day_is_held_for_each_wave(connected, connect, tmp_path)
     with pytest.raises((AirflowFailException, ApiframeError), match="max_credits_per_day"):
         task.run()
     assert connected.state.jobs_paid == len(task.images) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "cost", "held"),
+    [
+        ("PROCESSING", 0, PRICE),
+        ("PROCESSING", None, PRICE),
+        ("PROCESSING", 7, 7),
+        ("COMPLETED", 0, 0),
+        ("COMPLETED", None, PRICE),
+        ("FAILED", 7, 0),
+    ],
+)
+def test_a_job_that_goes_on_counts_with_its_price_until_its_charge_is_known(status, cost, held):
+    line = ManifestLine(
+        index=0,
+        request={},
+        job_id="j-1",
+        status=status,
+        credit_cost=cost,
+        model="flux-2-flex",
+        key="a" * 64,
+    )
+    assert _held(line, Batch({}, {line.key: line}), {line.key: PRICE}) == held
+
+
+def test_what_the_list_shows_of_a_wave_is_not_held_any_more_while_the_rest_is_submitted(
+    connected, connect, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(day_budget, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "_NOTE_EVERY", 1)
+    extra = {"max_credits_per_day": 5 * PRICE, "requests_per_minute": 5000}
+    connect(password=connected.api_key, host=connected.url, extra=extra)
+    submit, of_others = ApiframeClient.submit, ApiframeHook()
+
+    def submit_last_after_the_others(client, request, *args, **kwargs):
+        if request.prompt == "image 3":
+            wait_until(lambda: rest_of_day(of_others) == PRICE, seconds=60)
+        return submit(client, request, *args, **kwargs)
+
+    monkeypatch.setattr(ApiframeClient, "submit", submit_last_after_the_others)
+    assert BatchTask(tmp_path, requests=requests(4)).run()["succeeded"] == 4

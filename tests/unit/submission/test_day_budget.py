@@ -25,8 +25,8 @@ from airflow_provider_apiframe.submission.day_budget import (
     check_day_budget,
     rest_of_day,
 )
-from airflow_provider_apiframe.submission.day_ledger import DayLedger
-from airflow_provider_apiframe.submission.day_scan import DayScan
+from airflow_provider_apiframe.submission.day_ledger import DayLedger, Held
+from airflow_provider_apiframe.submission.day_scan import DayScan, Scanned
 from airflow_provider_apiframe.submission.records import NotRecordedError
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
@@ -277,6 +277,45 @@ def test_credits_that_a_dead_process_held_are_free_again(limited, monkeypatch):
     check_day_budget(ApiframeHook(), PRICE)
     monkeypatch.setattr(day_ledger, "_is_running", lambda process: False)
     assert check_day_budget(ApiframeHook(), PRICE).limited
+
+
+def test_what_was_accepted_since_the_scan_refuses_nothing_before_the_next_scan(
+    limited, monkeypatch
+):
+    """It may have cost less than the most that it was held for."""
+    limited(3 * PRICE)
+    monkeypatch.setattr(day_budget, "SETTLING_SECONDS", 60.0)
+    monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 5.0)
+    with check_day_budget(ApiframeHook(), 3 * PRICE) as reservation:
+        reservation.accepted(submit())
+    later(monkeypatch, 0)
+    monkeypatch.setattr(day_budget.time, "sleep", lambda seconds: later(monkeypatch, 11))
+    assert check_day_budget(ApiframeHook(), PRICE).limited
+
+
+MIDNIGHT = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def scanned_at(moment: datetime) -> Scanned:
+    return Scanned(DayScan(day=moment.date(), begun=moment.timestamp()), frozenset())
+
+
+def test_what_was_accepted_before_midnight_is_not_held_after_it():
+    before = MIDNIGHT - timedelta(seconds=10)
+    job = Held(reservation="r", credits=PRICE, since=before.timestamp(), job_id="j-1")
+    ledger = DayLedger(scan=scanned_at(before).scan, held=(job,))
+    assert ledger.after(scanned_at(before + timedelta(seconds=5))).spent == PRICE
+    assert ledger.after(scanned_at(MIDNIGHT + timedelta(seconds=10))).spent == 0
+
+
+@pytest.mark.parametrize("kind", [{"process": "here 1"}, {"job_id": "j-1"}, {}])
+def test_a_clock_that_was_set_back_holds_no_credits(kind, monkeypatch):
+    monkeypatch.setattr(day_ledger, "_is_running", lambda process: False)
+    noon = MIDNIGHT + timedelta(hours=12)
+    ahead = (noon + timedelta(hours=9)).timestamp()
+    held = Held(reservation="r", credits=PRICE, since=ahead, **kind)
+    ledger = DayLedger(scan=scanned_at(noon).scan, held=(held,))
+    assert ledger.after(scanned_at(noon)).spent == 0
 
 
 def test_a_process_is_known_to_be_dead():
