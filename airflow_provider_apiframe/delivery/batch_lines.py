@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from itertools import accumulate
 
 from airflow_provider_apiframe.api.errors import UnexpectedResponseError
@@ -27,13 +28,14 @@ TERMINAL = ("COMPLETED", *FAILED)
 
 def polled(line: ManifestLine, job: Job) -> ManifestLine:
     """Return a line whose job ended; or was given up by this try, then the job has an error."""
-    error = problem_of(job)
+    error, cost = problem_of(job), job.credit_cost
     return line.model_copy(
         update={
             "status": job.status[:MAX_NAME_CHARACTERS],
             "error": error_text(error) if error else None,
             "image_urls": links_of(job),
-            "credit_cost": job.credit_cost,
+            # JSON readers take NaN and 1e999 for numbers, and a manifest cannot hold them.
+            "credit_cost": cost if cost is not None and -math.inf < cost < math.inf else None,
             "model": (job.model or line.model)[:MAX_NAME_CHARACTERS],
         }
     )
@@ -100,7 +102,7 @@ def problem_of(job: Job) -> str | None:
 
     The vendor's own text: whether a new job may succeed is read from it.
     """
-    if job.status == "COMPLETED" and job.image_urls:
+    if job.status == "COMPLETED" and links_of(job):
         return None
     if job.status == "FAILED" and not job.error:
         return "the API gave no reason"
@@ -109,6 +111,7 @@ def problem_of(job: Job) -> str | None:
             job.raise_for_status()
         except UnexpectedResponseError as error:
             return str(error)  # it keeps the raw result, which was paid for
+        return f"its links have more than {MAX_LINK_CHARACTERS:,} characters"
     return job.error
 
 

@@ -15,6 +15,7 @@ from airflow_provider_apiframe.delivery.batch_result import (
     check_success,
 )
 from airflow_provider_apiframe.delivery.manifest import ManifestLine
+from airflow_provider_apiframe.submission.batch_plan import Step, step_of
 
 LINK = "https://cdn.example/a.jpg"
 
@@ -40,6 +41,19 @@ def test_a_line_is_small_whatever_the_api_says():
     kept = polled(line(), job)
     assert kept.image_urls == [LINK]
     assert len(kept.as_json()) < 40_000
+
+
+@pytest.mark.parametrize("cost", ["1e999", "-1e999", "NaN"])
+def test_a_cost_that_is_no_number_keeps_no_manifest_from_being_written(cost):
+    job = Job.model_validate(json.loads(f'{{"id": "j", "status": "FAILED", "creditCost": {cost}}}'))
+    assert json.loads(polled(line(), job).as_json())["credit_cost"] is None
+
+
+def test_a_job_whose_only_link_is_too_long_to_keep_is_not_waited_for_for_ever():
+    job = Job(id="j-1", status="COMPLETED", result="https://cdn.example/" + "x" * 40_000)
+    kept = polled(line(job_id="j-1"), job)
+    assert step_of(kept, 0) is Step.NOTHING
+    assert "more than 32,000 characters" in kept.error
 
 
 def test_the_value_is_small_whatever_the_number_of_models_and_the_sum_is_kept():
