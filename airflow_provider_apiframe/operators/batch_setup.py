@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,11 @@ from airflow_provider_apiframe.submission.batch_requests import (
 )
 from airflow_provider_apiframe.submission.batch_run import MAX_WAVE, BatchRun
 from airflow_provider_apiframe.submission.earlier_jobs import newest_job
-from airflow_provider_apiframe.submission.idempotency import IdempotencyScope, SubmissionRecord
+from airflow_provider_apiframe.submission.idempotency import (
+    KEY_WINDOW,
+    IdempotencyScope,
+    SubmissionRecord,
+)
 from airflow_provider_apiframe.submission.needed_outputs import check_needed_outputs
 from airflow_provider_apiframe.submission.records import Records
 
@@ -98,9 +102,13 @@ def prepare(
         with suppress(ValueError):
             newest_before = datetime.fromisoformat(str(carried.get("newest_before")))
     run_started = getattr(context.get("dag_run"), "start_date", None)
+    since = run_started
+    if scope.run_clear_number and not task.regenerate_on_clear:
+        # Clearing a task starts its run anew, and this one wants the images from before.
+        since = datetime.now(UTC) - KEY_WINDOW
     return BatchRun(
         batch=batch,
-        submission=BatchSubmission(task.hook, scope, files, run_started),
+        submission=BatchSubmission(task.hook, scope, files, since),
         limits=BatchLimits(task.hook, task.max_credits, run_started),
         manifest=manifest,
         storage=storage,

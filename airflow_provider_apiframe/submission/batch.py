@@ -57,11 +57,13 @@ class SubmittedWave:
 
     :param lines: of the requests that were accepted, or refused for what they ask.
     :param error: what ended the submitting before all were submitted; None where nothing did. One
-        that a retry may mend comes first: with it something may have been accepted all the same.
+        that a retry may mend comes first.
+    :param unheard: whether a request without a line here may have been accepted all the same.
     """
 
     lines: tuple[ManifestLine, ...]
     error: Exception | None = None
+    unheard: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,4 +251,11 @@ def _wave(outcomes: Sequence[ManifestLine | Exception]) -> SubmittedWave:
         if isinstance(outcome, Exception) and not isinstance(outcome, _EndedError)
     ]
     errors.sort(key=lambda error: not getattr(error, "transient", False))
-    return SubmittedWave(_lines(outcomes), errors[0] if errors else None)
+    return SubmittedWave(
+        _lines(outcomes), errors[0] if errors else None, any(map(_is_unheard, errors))
+    )
+
+
+def _is_unheard(error: Exception) -> bool:
+    # A 429 says that nothing was accepted; of an error that is not the API's nobody knows.
+    return getattr(error, "transient", True) and not isinstance(error, RateLimitedError)

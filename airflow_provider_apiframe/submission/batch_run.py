@@ -54,7 +54,7 @@ class BatchRun:
     :param newest_before: when the newest job was created before this try, by the API's clock.
     :param reused: how many jobs an earlier try had submitted, as far as is known now.
     :param unreadable: why the requests could not be read. Then what is paid is collected first.
-    :param is_unsure: an earlier try may have submitted what the manifest does not know.
+    :param is_unsure: something may have been submitted that the manifest does not know.
     :param unheard: whether this try or an earlier one sent a request that may have been accepted,
         for all it knows.
     :param on_saved: is told of the jobs whose images were saved just now.
@@ -161,16 +161,19 @@ class BatchRun:
                     for line in coming
                 ]
                 self.batch = self.batch.with_lines(coming)
-                self._write_if_possible()  # so that a retry sends the same
-            self.is_unsure = False  # one wave is all that a try can have left unknown
+                try:
+                    self.write()  # a retry must send the same, or the API does not know the keys
+                except StorageError as error:
+                    return error
             wave = self.submission.submit(coming, self.batch.requests, uploads, admission.accepted)
+            # One wave is all that an earlier try can have left unknown.
+            self.is_unsure = wave.unheard
+            self.unheard |= wave.unheard
             self.batch = self.batch.with_lines(wave.lines)
         accepted = sum(line.job_id is not None for line in wave.lines)
         log.info("Apiframe accepted %d of %d requests", accepted, len(coming))
         if wave.error is not None:
             log.warning("Nothing more is submitted: %s", wave.error)
-            was_limited = isinstance(wave.error, RateLimitedError)
-            self.unheard |= getattr(wave.error, "transient", True) and not was_limited
         if accepted or wave.lines:
             self._write_if_possible()
         return wave.error
@@ -194,9 +197,13 @@ class BatchRun:
 
     def record(self, jobs: Iterable[Job]) -> None:
         """Keep what a wait showed. A job that is not finished has an error: it is given up now."""
+        jobs = list(jobs)
         by_job: dict[str | None, list[ManifestLine]] = {}
         for line in self.lines:
             by_job.setdefault(line.job_id, []).append(line)
+        if any(job.id not in by_job for job in jobs):
+            # This try submitted them before it was deferred, and its manifest is lost, or old.
+            self.is_unsure = self.unheard = True
         known = [(line, job) for job in jobs for line in by_job.get(job.id, ())]
         self.batch = self.batch.with_lines(polled(line, job) for line, job in known)
         if self.newest_before is not None:

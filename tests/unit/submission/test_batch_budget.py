@@ -12,15 +12,22 @@ from batch_lives import BatchTask, requests
 from task_lives import Killed, wait_until
 
 from airflow_provider_apiframe.api.client import ApiframeClient
-from airflow_provider_apiframe.api.errors import ApiframeError
-from airflow_provider_apiframe.delivery.manifest import ManifestLine
+from airflow_provider_apiframe.api.errors import ApiframeError, ConnectionFailedError
+from airflow_provider_apiframe.delivery.manifest import ManifestFile, ManifestLine
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
+from airflow_provider_apiframe.hooks.object_store import StorageError
 from airflow_provider_apiframe.submission import batch, day_budget
 from airflow_provider_apiframe.submission.batch_limits import _held
 from airflow_provider_apiframe.submission.batch_plan import Batch
 from airflow_provider_apiframe.submission.day_budget import rest_of_day
 
 PRICE = 12  # of an image with flux-2-flex in the sandbox
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_files(tmp_path_factory, monkeypatch):
+    """Where a day's sum is noted: other tests leave theirs in the usual folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
 def dearer(sandbox, price: float = 99, times: int = 1) -> None:
@@ -195,3 +202,47 @@ def test_what_the_list_shows_of_a_wave_is_not_held_any_more_while_the_rest_is_su
 
     monkeypatch.setattr(ApiframeClient, "submit", submit_last_after_the_others)
     assert BatchTask(tmp_path, requests=requests(4)).run()["succeeded"] == 4
+
+
+def test_the_limit_of_a_day_keeps_no_try_from_a_job_whose_response_was_lost(
+    connected, connect, tmp_path, monkeypatch
+):
+    extra = {"max_credits_per_day": 3 * PRICE, "requests_per_minute": 5000, "max_retries": 0}
+    connect(password=connected.api_key, host=connected.url, extra=extra)
+    task = BatchTask(tmp_path, requests=requests(3))
+    real, lost = lives.ApiframeClient.submit, []
+
+    def submit(self, request, *args, **options):
+        made = real(self, request, *args, **options)
+        if request.prompt == "image 2" and not lost:
+            lost.append(made)
+            raise ConnectionFailedError("the response was lost")
+        return made
+
+    monkeypatch.setattr(lives.ApiframeClient, "submit", submit)
+    assert task.run()["succeeded"] == 3
+    assert connected.state.jobs_created == 3
+
+
+@pytest.mark.parametrize("limit", ["max_credits", "max_credits_per_day"])
+def test_a_manifest_that_was_not_written_keeps_no_task_that_resumes_from_what_is_paid(
+    limit, connected, connect, tmp_path, monkeypatch
+):
+    extra = {"requests_per_minute": 5000}
+    if limit == "max_credits_per_day":
+        extra[limit] = 3 * PRICE
+    connect(password=connected.api_key, host=connected.url, extra=extra)
+    task = BatchTask(tmp_path, requests=requests(3), deferrable=True, max_credits=3 * PRICE)
+    real, calls = ManifestFile.write, []
+
+    def write(self, lines):
+        calls.append(self)
+        if len(calls) == 2:  # after the wave was submitted
+            if limit == "max_credits":
+                dearer(connected, times=99)
+            raise StorageError("the storage is away", transient=True)
+        real(self, lines)
+
+    monkeypatch.setattr(ManifestFile, "write", write)
+    assert task.run()["succeeded"] == 3
+    assert connected.state.jobs_created == len(task.images) == 3

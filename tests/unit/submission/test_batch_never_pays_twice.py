@@ -24,12 +24,14 @@ from airflow_provider_apiframe.api.errors import (
     ConnectionFailedError,
     InsufficientCreditsError,
     InvalidRequestError,
+    RateLimitedError,
     RequestRefusedError,
 )
 from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.hooks.object_store import StorageError
 from airflow_provider_apiframe.polling import schedule
+from airflow_provider_apiframe.submission.rate_gate import RateGate
 
 COUNT = 12
 
@@ -465,6 +467,53 @@ def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job
             return real(self, request, *args, **options)
         lost.wait(10)
         raise InsufficientCreditsError("Not enough credits", required=12, available=0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ApiframeClient, "submit", submit)
+        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
+            task.run()
+    assert error.value.transient
+    task.run()
+    assert connected.state.jobs_created == 3
+    check(task, connected, 3)
+
+
+def no_credits() -> InsufficientCreditsError:
+    return InsufficientCreditsError("Not enough credits", required=12, available=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "loss"),
+    [
+        (RateLimitedError("Slow down"), ConnectionFailedError("the response was lost")),
+        (no_credits(), RuntimeError("the process ran out of memory")),
+    ],
+    ids=["429", "402"],
+)
+def test_a_lost_response_is_not_forgotten_over_another_error(
+    other, loss, connected, tmp_path, monkeypatch
+):
+    """One request is accepted, the next ends the submitting, the response to the third is lost."""
+    monkeypatch.setattr(RateGate, "limit", lambda *_: False)
+    monkeypatch.setattr("airflow_provider_apiframe.submission.batch.retry_backoff", lambda *_: 0.01)
+    task = BatchTask(tmp_path, requests=requests(3))
+    real, accepted, lost = lives.ApiframeClient.submit, threading.Event(), threading.Event()
+
+    def submit(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        number = int(request.prompt.split()[1])
+        if number == 0:
+            made = real(self, request, *args, **options)
+            accepted.set()
+            return made
+        accepted.wait(10)
+        if lost.is_set():
+            raise no_credits()
+        if number == 2:
+            real(self, request, *args, **options)
+            lost.set()
+            raise loss
+        lost.wait(10)
+        raise other
 
     with monkeypatch.context() as patched:
         patched.setattr(lives.ApiframeClient, "submit", submit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import batch_lives as lives
@@ -13,6 +14,8 @@ from PIL import Image
 from task_lives import Killed, Store
 
 from airflow_provider_apiframe.api.errors import UnreadableFileError
+from airflow_provider_apiframe.delivery.manifest import ManifestFile
+from airflow_provider_apiframe.hooks.object_store import StorageError
 
 
 def png(width: int, height: int) -> bytes:
@@ -100,6 +103,42 @@ def test_without_its_manifest_a_retry_finds_the_jobs_by_the_content_of_their_ima
         manifest.unlink()
     assert task.run()["succeeded"] == 4
     assert connected.state.jobs_created == 4
+
+
+def test_nothing_is_submitted_with_uploads_that_the_manifest_does_not_keep(
+    connected, photos, tmp_path, monkeypatch
+):
+    """A task that resumes would upload them anew, and the API know none of the requests again."""
+    task = BatchTask(tmp_path, requests=of(photos[:2], times=6), deferrable=True)
+    real, calls = ManifestFile.write, []
+
+    def write(self, lines):
+        calls.append(self)
+        if len(calls) in (2, 3):  # before the wave is submitted, and after that
+            raise StorageError("the storage is away", transient=True)
+        real(self, lines)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ManifestFile, "write", write)
+        with pytest.raises(StorageError):
+            task.run()
+    assert connected.state.jobs_created == 0
+    assert task.run()["succeeded"] == 12
+    assert connected.state.jobs_created == 12
+
+
+def test_a_cleared_task_that_keeps_its_images_finds_them_by_the_content_of_their_input(
+    connected, photos, tmp_path
+):
+    task = BatchTask(tmp_path, requests=of(photos[:2]), regenerate_on_clear=False)
+    with pytest.raises(Killed):
+        task.run(lives.submitting(2))
+    for manifest in task.manifests:
+        manifest.unlink()
+    task.clear()
+    task.dag_run.start_date += timedelta(hours=1)  # clearing starts the run anew
+    assert task.run()["succeeded"] == 2
+    assert connected.state.jobs_created == 2
 
 
 def test_uploads_that_the_api_refuses_on_a_retry_are_made_anew(connected, photos, tmp_path):
