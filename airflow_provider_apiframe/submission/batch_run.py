@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_apiframe.api.errors import ApiframeError, RateLimitedError
+from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
 from airflow_provider_apiframe.delivery.batch_lines import (
     awaits_saving,
@@ -127,15 +127,18 @@ class BatchRun:
                 return []
 
     def _with_what_goes_on(self, error: Exception) -> Exception:
-        """Return an error that leaves to a retry the jobs which this try gave up waiting for."""
-        goes_on = sum(map(is_unfinished, self.lines))
-        if goes_on and isinstance(error, ApiframeError) and not error.transient:
-            error.transient = True  # what is wrong with a request is final all the same
-            error.adding(
-                f"Jobs that go on and are paid for: {goes_on:,}. A retry collects them, and so "
-                "does ApiframeJobSensor by the ids in the manifest."
-            )
-        return error
+        """Return an error that leaves to a retry what is paid and this try could not collect."""
+        goes_on, unsaved = sum(map(is_unfinished, self.lines)), sum(map(awaits_saving, self.lines))
+        if not isinstance(error, ApiframeError) or error.transient or not goes_on + unsaved:
+            return error
+        if isinstance(error, InvalidRequestError):
+            error = ApiframeError(str(error))  # as it is it would be final all the same
+        error.transient = True
+        return error.adding(
+            f"Jobs that go on and are paid for: {goes_on:,}, images that are paid and not saved: "
+            f"{unsaved:,}. A retry collects them, and so does ApiframeJobSensor by the ids in the "
+            "manifest."
+        )
 
     def _next_to_submit(self) -> list[ManifestLine]:
         """Return the lines to submit: first those that have had no job.

@@ -448,6 +448,45 @@ def test_a_refusal_leaves_jobs_that_go_on_to_a_retry(connected, tmp_path):
     assert len(task.images) == 1
 
 
+def failing_to_save(patched: Any) -> None:
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ImageNotSavedError("no space left on the device")
+
+    patched.setattr(lives.ImageStorage, "save", save)
+
+
+def test_a_refusal_leaves_images_that_are_not_saved_to_a_retry(connected, tmp_path, monkeypatch):
+    connected.configure(credits=12 * 2)
+    task = BatchTask(tmp_path, requests=requests(3))
+    with monkeypatch.context() as patched:
+        failing_to_save(patched)
+        with pytest.raises(InsufficientCreditsError, match="not saved: 2") as error:
+            task.run()  # an AirflowFailException would be final
+    assert error.value.transient
+    connected.configure(credits=12)
+    task.run()
+    assert connected.state.jobs_created == 3
+    check(task, connected, 3)
+
+
+def test_wrong_requests_leave_images_that_are_not_saved_to_a_retry(
+    connected, tmp_path, monkeypatch
+):
+    task = BatchTask(tmp_path, requests=requests(3))
+    with pytest.raises(Killed):
+        task.run(lives.after_the_manifest())
+    task.arguments["requests"] = str(tmp_path / "requests.csv")
+    (tmp_path / "requests.csv").write_text("promt\na mug\n")
+    with monkeypatch.context() as patched:
+        failing_to_save(patched)
+        with pytest.raises(ApiframeError, match=r"(?s)'prompt'.*not saved: 3") as error:
+            task.run()
+    assert error.value.transient
+    with pytest.raises(AirflowFailException, match="did you mean 'prompt'"):
+        task.run()
+    check(task, connected, 3)
+
+
 @pytest.mark.parametrize("accepted", [0, 1])
 def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job(
     accepted, connected, tmp_path, monkeypatch, connect
