@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_apiframe.api.errors import ApiframeError, InvalidRequestError
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.delivery.batch_lines import FAILED
 from airflow_provider_apiframe.delivery.manifest import (
     ManifestFile,
     ManifestLine,
@@ -31,6 +32,7 @@ from airflow_provider_apiframe.submission.batch_plan import Batch
 from airflow_provider_apiframe.submission.batch_requests import (
     BatchRequest,
     identity,
+    identity_of_all,
     read_requests,
 )
 from airflow_provider_apiframe.submission.batch_run import MAX_WAVE, BatchRun
@@ -49,6 +51,17 @@ if TYPE_CHECKING:
     from airflow_provider_apiframe.operators.batch import ApiframeBatchOperator
 
 log = logging.getLogger(__name__)
+
+
+class RequestsChangedError(ApiframeError):
+    """Requests of a batch changed before they were submitted. Those that did not are made.
+
+    ``transient`` is set per instance: whether a retry pays for nothing again.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 def scope_of(task: ApiframeBatchOperator, context: Context) -> IdempotencyScope:
@@ -75,23 +88,32 @@ def prepare(
     check_batch_save_to(task.save_to)
     storage = _storage(task, context)
     scope = _told_apart(scope, Records(context.get("task_state_store")))  # Airflow 3.3+
-    manifest = _manifest(task, context, scope)
+    manifest = _manifest(task, context, scope, carried)
     # A first try takes no manifest for its own: it is of a run with the same id that was deleted.
     may_be_ours = scope.earlier_tries > 0 or carried is not None
     known = (manifest.read() if may_be_ours else None) or {}
     unreadable: ApiframeError | None = None
     requests: dict[str, BatchRequest] = {}
     files = BatchFiles()
+    begun_with = carried.get("requests") if carried else None
     try:
-        requests, files = _requests(task)
-        for output_format in {wanted.request.output_format for wanted in requests.values()}:
+        wanted, files = _requests(task)
+        for output_format in {each.request.output_format for each in wanted.values()}:
             storage.check(output_format)
+        if carried is None:
+            begun_with = identity_of_all(wanted)
+        elif begun_with and known and begun_with != identity_of_all(wanted):
+            wanted = {key: each for key, each in wanted.items() if key in known}
+            unreadable = _changed(wanted, known)
+        requests = wanted
     except ApiframeError as error:
         if not any(line.job_id for line in known.values()):
             raise
         log.warning("What is paid is collected before this fails the task: %s", error)
         unreadable = error
-    batch = Batch.of(requests, known, earlier_tries=scope.earlier_tries)
+    batch = Batch.of(
+        requests, known, earlier_tries=scope.earlier_tries, resumes=carried is not None
+    )
     newest_before: datetime | None = None
     if carried is None:
         batch, newest_before = batch.afresh(), newest_job(task.hook)
@@ -118,6 +140,7 @@ def prepare(
         unreadable=unreadable,
         is_unsure=bool(scope.earlier_tries > 0 if carried is None else carried.get("unsure")),
         unheard=scope.earlier_tries > 0 or bool(carried and carried.get("unheard")),
+        begun_with=begun_with,
         on_saved=partial(_count, task, context),
     )
 
@@ -154,11 +177,43 @@ def _told_apart(scope: IdempotencyScope, records: Records) -> IdempotencyScope:
 
 
 def _manifest(
-    task: ApiframeBatchOperator, context: Context, scope: IdempotencyScope
+    task: ApiframeBatchOperator,
+    context: Context,
+    scope: IdempotencyScope,
+    carried: Mapping[str, Any] | None,
 ) -> ManifestFile:
+    if carried and carried.get("manifest"):  # save_to may be rendered to another place
+        return ManifestFile(str(carried["manifest"]), task.save_conn_id)
     of_scope = json.dumps([*scope.identity, scope.number, scope.clear_number])
     place = manifest_uri(SaveTo.parse(task.save_to), placeholder_values(context), of_scope)
     return ManifestFile(place, task.save_conn_id)
+
+
+def _changed(
+    requests: Mapping[str, BatchRequest], known: Mapping[str, ManifestLine]
+) -> RequestsChangedError | None:
+    """Return what to raise, when all else is done, for requests that changed while a try ran.
+
+    :param requests: those that did not change.
+    :param known: what the try began with.
+    """
+    log.warning(
+        "The requests are not those that this try began with. A template that gives another value "
+        "each time (a random number, the time) does that, so does a change of the DAG or of a "
+        "file. It goes on with those that it began with."
+    )
+    gone = [line for key, line in known.items() if key not in requests]
+    unsubmitted = [line for line in gone if line.job_id is None and line.error is None]
+    if not unsubmitted:
+        return None
+    is_paid = any(line.job_id and line.status not in FAILED for line in gone)
+    return RequestsChangedError(
+        f"{len(unsubmitted):,} of the {len(known):,} requests that this try began with changed "
+        "before they were submitted: a task that was deferred renders its arguments, and reads "
+        "its files, anew. Nothing was submitted for them. A random number or the time belongs "
+        "into a task before this one, which makes the list of requests.",
+        transient=not is_paid,  # a retry would pay for those again
+    )
 
 
 def _requests(task: ApiframeBatchOperator) -> tuple[dict[str, BatchRequest], BatchFiles]:

@@ -71,12 +71,14 @@ class Batch:
         known: Mapping[str, ManifestLine],
         *,
         earlier_tries: int,
+        resumes: bool = False,
     ) -> Self:
         """Return the batch of *requests*, with what the manifest knows of them.
 
         What was paid stays in the batch although its request is gone from it.
 
         :param known: the lines of the manifest, by identity.
+        :param resumes: the manifest is of the same try: all of it stays.
         """
         lines = {}
         for key, wanted in requests.items():
@@ -93,8 +95,12 @@ class Batch:
             lines[key] = line.model_copy(
                 update={"index": wanted.index, "request": dict(wanted.given)}
             )
-        gone = [line for key, line in known.items() if key not in requests and _is_paid(line)]
-        if gone:
+        gone = [
+            line
+            for key, line in known.items()
+            if key not in requests and (resumes or _is_paid(line))
+        ]
+        if gone and not resumes:
             log.warning(
                 "%d requests are gone from the batch, or changed, since their jobs were submitted. "
                 "Their images are paid, so they stay in the manifest",

@@ -23,6 +23,7 @@ __all__ = [
     "ParamsName",
     "check_literal_requests",
     "identity",
+    "identity_of_all",
     "read_requests",
 ]
 
@@ -42,6 +43,14 @@ def identity(request: GenerateRequest, id: str | None) -> str:
     :param id: of the request.
     """
     return hashlib.sha256(json.dumps([fingerprint(request), id]).encode()).hexdigest()
+
+
+def identity_of_all(identities: Iterable[str]) -> str:
+    """Return what tells the requests of a batch from others: 64 hexadecimal characters.
+
+    :param identities: of each request, in any order.
+    """
+    return hashlib.sha256("".join(sorted(identities)).encode()).hexdigest()
 
 
 def read_requests(

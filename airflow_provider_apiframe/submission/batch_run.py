@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MAX_WAVE = 1000
 """How many jobs a task waits for at once."""
 
-MAX_ID_BYTES = 45_000
+MAX_ID_BYTES = 43_000
 """What the ids of a wave's jobs come to at most. They lie in the row of the task's trigger, which
 has 64 KB on MySQL, encrypted in base64."""
 
@@ -57,6 +57,8 @@ class BatchRun:
     :param is_unsure: something may have been submitted that the manifest does not know.
     :param unheard: whether this try or an earlier one sent a request that may have been accepted,
         for all it knows.
+    :param begun_with: what tells the requests that the try began with from others, see
+        :func:`.identity_of_all`; None where that is not known.
     :param on_saved: is told of the jobs whose images were saved just now.
     """
 
@@ -71,6 +73,7 @@ class BatchRun:
     unreadable: Exception | None
     is_unsure: bool
     unheard: bool
+    begun_with: str | None
     on_saved: Callable[[Sequence[ManifestLine]], None]
 
     @property
@@ -85,13 +88,16 @@ class BatchRun:
 
     @property
     def carried(self) -> dict[str, Any]:
-        """What a deferral carries over, as JSON values; all else is in the manifest."""
+        """What a deferral carries over, as JSON values; all else is in the manifest. Where that is,
+        and what is asked for, may be rendered to something else when the task resumes."""
         newest = self.newest_before
         return {
             "reused": self.reused,
             "newest_before": newest.isoformat() if newest else None,
             "unheard": self.unheard,
             "unsure": self.is_unsure,
+            "manifest": self.manifest.uri,
+            "requests": self.begun_with,
         }
 
     @property

@@ -168,6 +168,94 @@ def test_a_manifest_that_is_gone_when_the_task_resumes_costs_nothing(connected, 
     check(task, connected)
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refusal_that_meets_a_task_that_resumes_without_its_manifest_is_left_to_a_retry(
+    status, connected, tmp_path, monkeypatch
+):
+    task = BatchTask(tmp_path, requests=requests(COUNT), deferrable=True)
+    real = lives.BatchTry.resuming
+
+    def resuming(*args: Any) -> Any:
+        for manifest in task.manifests:
+            manifest.unlink()
+        connected.faults.next("generate", status=status, body={"error": "No"}, times=20)
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.BatchTry, "resuming", resuming)
+        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
+            task.run()
+    assert error.value.transient
+    connected.faults.reset()
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+class RenderedAnew(BatchTask):
+    """Its arguments have other values each time that they are rendered: on each start of it."""
+
+    starts = 0
+
+    def _operator(self) -> Any:
+        self.starts += 1
+        assert self.starts < 9, "it never ends"
+        made = super()._operator()
+        for name, value in self.anew(self.starts).items():
+            setattr(made, name, value)
+        return made
+
+    def anew(self, start: int) -> dict[str, Any]:
+        return {"requests": requests(COUNT, f"image {{}} of start {start}")}
+
+
+def test_a_template_that_gives_another_value_when_the_task_resumes_pays_for_nothing_more(
+    connected, tmp_path
+):
+    task = RenderedAnew(tmp_path, requests=requests(COUNT), deferrable=True)
+    result = task.run()
+    assert (result["total"], result["succeeded"]) == (COUNT, COUNT)
+    assert connected.state.jobs_created == len(task.images) == COUNT
+
+
+def test_requests_that_are_rendered_anew_before_all_are_submitted_are_refused_and_not_retried(
+    connected, tmp_path
+):
+    task = RenderedAnew(tmp_path, requests=requests(COUNT), deferrable=True, max_active=5)
+    with pytest.raises(AirflowFailException, match="7 of the 12 requests that this try began with"):
+        task.run()
+    assert connected.state.jobs_created == len(task.images) == 5
+
+
+def test_a_request_that_changes_before_it_is_submitted_is_left_to_a_retry(connected, tmp_path):
+    class Edited(RenderedAnew):
+        def anew(self, start: int) -> dict[str, Any]:
+            last = {"prompt": "a typo" if start == 1 else "no typo"}
+            return {"requests": [*requests(COUNT - 1), last]}
+
+    task = Edited(tmp_path, requests=requests(COUNT), deferrable=True, max_active=5)
+    with pytest.raises(ApiframeError, match="1 of the 12 requests") as error:
+        task.run()
+    assert error.value.transient
+    assert connected.state.jobs_created == len(task.images) == COUNT - 1
+    task.run()
+    assert connected.state.jobs_created == COUNT
+    check(task, connected)
+
+
+def test_a_folder_that_is_rendered_anew_keeps_the_manifest_of_the_try(connected, tmp_path):
+    class Elsewhere(RenderedAnew):
+        def anew(self, start: int) -> dict[str, Any]:
+            return {"save_to": f"{tmp_path}/{start}/"}
+
+    task = Elsewhere(tmp_path, requests=requests(COUNT), deferrable=True, max_active=5)
+    task.run()
+    assert task.deferrals == 3
+    assert len(task.manifests) == 1
+    assert connected.state.requests["generate"] == COUNT
+    check(task, connected)
+
+
 def test_a_file_whose_lines_moved_between_two_tries_pays_nothing_again(connected, tmp_path):
     wanted = requests(COUNT)
     file = tmp_path / "requests.jsonl"
@@ -234,6 +322,18 @@ def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
     with pytest.raises(Exception, match="could not be read"):
         task.run()
     check(task, connected)
+
+
+def test_requests_that_cannot_be_saved_any_more_are_not_paid_beside_those_that_are(
+    connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests=requests(2), save_to=f"{tmp_path}/{{job_id}}.jpg")
+    with pytest.raises(Killed):
+        task.run(lives.after_the_manifest())
+    task.arguments["flux_params"] = {**lives.SMALL, "output_format": "png"}
+    with pytest.raises(AirflowFailException, match=r"save_to names a \.jpg file"):
+        task.run()
+    assert connected.state.jobs_created == len(task.images) == 2
 
 
 # Clearing

@@ -10,6 +10,7 @@ from airflow.triggers.base import TriggerEvent
 from cryptography.fernet import Fernet
 
 from airflow_provider_apiframe.api.models import Job
+from airflow_provider_apiframe.delivery.naming import MAX_PATH
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.connection import ConnectionNotFoundError
 from airflow_provider_apiframe.polling import report
@@ -73,7 +74,15 @@ def test_the_row_of_the_largest_wave_fits_the_smallest_column(length, monkeypatc
         if hasattr(module, "get_fernet"):
             monkeypatch.setattr(module, "get_fernet", lambda: fernet)
     ids = [f"{number:0{length}}" for number in range(MAX_WAVE)]
-    carried = {"reused": 9999, "newest_before": "2026-11-26T15:00:00.000+00:00", "unheard": True}
+    carried = {
+        "reused": 9999,
+        "newest_before": "2026-11-26T15:00:00.000+00:00",
+        "unheard": True,
+        "unsure": True,
+        # The longest path that a storage takes, in letters that JSON escapes.
+        "manifest": f"s3://{'c' * 50}@{'b' * 63}/{'Ж' * (MAX_PATH // 2)}",
+        "requests": "0" * 64,
+    }
     waiting = trigger(ids, not_before=time.time(), keeps_progress=True, carried=carried)
     row = Trigger.from_object(waiting)
     assert dict(row.kwargs)["job_ids"] == ids
