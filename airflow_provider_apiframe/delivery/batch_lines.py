@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from itertools import accumulate
 
 from airflow_provider_apiframe.api.errors import UnexpectedResponseError
@@ -28,14 +27,13 @@ TERMINAL = ("COMPLETED", *FAILED)
 
 def polled(line: ManifestLine, job: Job) -> ManifestLine:
     """Return a line whose job ended; or was given up by this try, then the job has an error."""
-    error, cost = problem_of(job), job.credit_cost
+    error = problem_of(job)
     return line.model_copy(
         update={
             "status": job.status[:MAX_NAME_CHARACTERS],
             "error": error_text(error) if error else None,
             "image_urls": links_of(job),
-            # JSON readers take NaN and 1e999 for numbers, and a manifest cannot hold them.
-            "credit_cost": cost if cost is not None and -math.inf < cost < math.inf else None,
+            "credit_cost": job.credit_cost,
             "model": (job.model or line.model)[:MAX_NAME_CHARACTERS],
         }
     )
