@@ -49,7 +49,15 @@ class RequestOperator(ApiframeOperator):
         cls.check_arguments(**kwargs)
         kwargs = as_stored(kwargs, depth=1)
         partial = super().partial(**{"map_index_template": cls.map_index_label, **kwargs})
-        return CheckedPartial(partial, {**cls.defaults, **kwargs}, check=cls.check_arguments)
+        return CheckedPartial(
+            partial, kwargs, check=cls.check_arguments, defaults=cls._defaults_of_init()
+        )
+
+    @classmethod
+    def _defaults_of_init(cls) -> dict[str, Any]:
+        """Return the defaults, none for a subclass whose own ``__init__`` may set other values."""
+        owner = next(base for base in cls.__mro__ if vars(base).keys() & {"__init__", "defaults"})
+        return cls.defaults if "defaults" in vars(owner) else {}
 
     @classmethod
     def check_arguments(cls, **arguments: Any) -> None:
