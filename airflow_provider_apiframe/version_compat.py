@@ -27,6 +27,7 @@ except ImportError:  # Airflow 2
     _sdk_version = ""
 
 __all__ = [
+    "STAYS_TEXT",
     "attached_store",
     "call_with_context",
     "can_push_from_triggers",
@@ -41,6 +42,10 @@ __all__ = [
     "region_of",
     "stored_link",
 ]
+
+STAYS_TEXT = "{{ ' ' if dag is defined and dag.render_template_as_native_obj else '' }}"
+"""Goes before a label. A DAG that renders native objects makes a number of the prompt "2026", and
+before Airflow 3.4 that fails the task, whose image is paid. What begins with a space stays text."""
 
 
 def has_file_system(scheme: str) -> bool:
