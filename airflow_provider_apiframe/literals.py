@@ -24,6 +24,7 @@ from airflow_provider_apiframe.api.params.request import GenerateRequest, ImageR
 from airflow_provider_apiframe.api.validation import RuleError
 from airflow_provider_apiframe.delivery.naming import SaveTo
 from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.version_compat import default_args_around
 
 _FLAG: dict[str, Any] = {"noun": "True or False"}
 
@@ -234,18 +235,27 @@ class CheckedPartial:
     :param partial: Airflow's ``OperatorPartial``.
     :param shared: the arguments that all mapped tasks share.
     :param check: checks what is given of a task's arguments.
+    :param defaults: the operator's, for what neither *shared* nor ``default_args`` say.
     """
 
     def __init__(
-        self, partial: Any, shared: dict[str, Any], *, check: Callable[..., None] = check_literals
+        self,
+        partial: Any,
+        shared: dict[str, Any],
+        *,
+        check: Callable[..., None],
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
+        around = default_args_around(shared.get("dag"), shared.get("task_group"))
         self._partial = partial
         self._shared = shared
+        self._defaults = {**(defaults or {}), **around}
         self._check = check
 
     def expand(self, **mapped: Any) -> Any:
         """Map over *mapped*, as Airflow does, after a check of each literal."""
-        shared = {name: value for name, value in self._shared.items() if name not in mapped}
+        known = {**self._defaults, **self._shared}
+        shared = {name: value for name, value in known.items() if name not in mapped}
         _check_that_no_file_is_shared(shared)
         for name, values in mapped.items():
             for value in values if isinstance(values, (list, tuple)) else ():
@@ -257,7 +267,7 @@ class CheckedPartial:
         _check_that_no_file_is_shared(self._shared)
         for item in kwargs if isinstance(kwargs, (list, tuple)) else ():
             if isinstance(item, Mapping):
-                self._check(**{**self._shared, **item})
+                self._check(**{**self._defaults, **self._shared, **item})
         return self._partial.expand_kwargs(as_stored(kwargs, depth=2), **options)
 
 

@@ -27,9 +27,11 @@ except ImportError:  # Airflow 2
     _sdk_version = ""
 
 __all__ = [
+    "STAYS_TEXT",
     "attached_store",
     "call_with_context",
     "can_push_from_triggers",
+    "default_args_around",
     "has_external_views",
     "has_file_system",
     "mask_secret",
@@ -40,6 +42,10 @@ __all__ = [
     "region_of",
     "stored_link",
 ]
+
+STAYS_TEXT = "{{ ' ' if dag is defined and dag.render_template_as_native_obj else '' }}"
+"""Goes before a label. A DAG that renders native objects makes a number of the prompt "2026", and
+before Airflow 3.4 that fails the task, whose image is paid. What begins with a space stays text."""
 
 
 def has_file_system(scheme: str) -> bool:
@@ -60,6 +66,35 @@ def attached_store(scheme: str, conn_id: str | None) -> Any:
     except ImportError:  # Airflow 2
         from airflow.io.store import attach  # type: ignore[no-redef]
     return attach(scheme, conn_id=conn_id)
+
+
+def default_args_around(dag: Any = None, task_group: Any = None) -> dict[str, Any]:
+    """Return the ``default_args`` for a task that is made here: its DAG's and its task group's.
+
+    ``params`` are not among them: they are Airflow's own there.
+
+    :param dag: that the task names, None for the one around it; and so is *task_group*.
+    """
+    # Not above: who imports this module need not make tasks.
+    current_dag: Callable[[], Any]
+    current_group: Callable[[Any], Any]
+    try:
+        from airflow.sdk.definitions._internal import contextmanager
+
+        current_dag = contextmanager.DagContext.get_current
+        current_group = contextmanager.TaskGroupContext.get_current
+    except ImportError:  # Airflow 2
+        from airflow.models.dag import DagContext
+        from airflow.utils.task_group import TaskGroupContext  # type: ignore[import-not-found]
+
+        current_dag = DagContext.get_current_dag
+        current_group = TaskGroupContext.get_current_task_group
+    dag = dag or current_dag()
+    task_group = task_group or current_group(dag)
+    if not dag:
+        return {}
+    found = {**dag.default_args, **(task_group.default_args if task_group else {})}
+    return {name: value for name, value in found.items() if name != "params"}
 
 
 def call_with_context(

@@ -25,7 +25,7 @@ from airflow_provider_apiframe.literals import (
 )
 from airflow_provider_apiframe.operators.request import RequestOperator
 from airflow_provider_apiframe.triggers.job import MAX_ARGUMENTS_BYTES, arguments_of
-from airflow_provider_apiframe.version_compat import call_with_context
+from airflow_provider_apiframe.version_compat import call_with_context, default_args_around
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -199,17 +199,18 @@ def image_decorator(
     :raises InvalidParameterError: an argument is wrong. Its traceback ends in the decorator's line.
     """
     # Here, for mapped tasks as well: Airflow makes their operators only when they run.
+    known = {**operator.defaults, **default_args_around(), **kwargs}
     with errors_of_the_dag_file(kwargs.get("task_id")):
         for name in ("prompt", "op_args", "op_kwargs", "python_callable"):
             if name in kwargs:
                 raise InvalidRequestError(
                     f"{operator.custom_operator_name}({name}=...): the function decides it"
                 )
-        if "model" not in {*operator.defaults, *kwargs}:
+        if "model" not in known:
             raise InvalidRequestError(
                 f'{operator.custom_operator_name} needs a model: (model="nano-banana-pro")'
             )
-    operator.check_arguments(**{**operator.defaults, **kwargs})
+    operator.check_arguments(**known)
     return task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=multiple_outputs,

@@ -23,6 +23,7 @@ from airflow_provider_apiframe.literals import as_stored, is_templated
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 from airflow_provider_apiframe.operators.model_params import FIELD, ModelParamsOperator
 from airflow_provider_apiframe.operators.request import RequestOperator
+from airflow_provider_apiframe.version_compat import STAYS_TEXT
 
 if TYPE_CHECKING:
     from airflow_provider_apiframe.api.params.base import ModelParams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Image = str | Mapping[str, Any]
 """An http(s) URL, a storage path, or the result of an earlier task with one image."""
 
-_OF_THE_IMAGE = (
+_OF_THE_IMAGE = STAYS_TEXT + (
     "{% if task.image is mapping %}"
     "{{ (task.image.get('prompt') or task.image.get('job_id') or '') | string | truncate(60) }}"
     "{% else %}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_apiframe.api.errors import InvalidRequestError
-from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.api.params.catalog import models_taking
 from airflow_provider_apiframe.literals import CheckedPartial, errors_of_the_dag_file
 from airflow_provider_apiframe.operators.request import RequestOperator
 
@@ -29,13 +29,14 @@ class TakesParams(_OperatorMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a task."""
-        if kwargs.get("_airflow_from_mapped"):
-            _check_that_none_are_airflows(kwargs)
-        else:
+        if not kwargs.get("_airflow_from_mapped"):
             if "params" in kwargs and "python_callable" in kwargs:
                 kwargs.pop(FIELD, None)  # the decorator's; override(params=...) takes its place
             kwargs = renamed(kwargs)
-        return super().__call__(*args, **kwargs)
+        task = super().__call__(*args, **kwargs)
+        # Airflow 2 gives a mapped task a mere dict, which also has what its run was triggered with.
+        _check_that_none_are_airflows(task, with_conf=isinstance(kwargs.get("params"), dict))
+        return task
 
 
 class ModelParamsOperator(RequestOperator, metaclass=TakesParams):
@@ -88,16 +89,25 @@ def renamed(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {FIELD if name == "params" else name: value for name, value in arguments.items()}
 
 
-def _check_that_none_are_airflows(kwargs: Mapping[str, Any]) -> None:
-    """Refuse a mapped task whose ``params`` came to it past :func:`renamed`.
+def _check_that_none_are_airflows(task: BaseOperator, *, with_conf: bool) -> None:
+    """Refuse a task whose ``params`` came to it past :func:`renamed`.
 
-    An image without them would be paid, too. That is so with ``override(params=...)`` of a
-    decorated function.
+    An image without them would be paid, too. That is so in ``super().__init__(params=...)`` of a
+    subclass, in ``default_args``, and with ``override(params=...)`` of a mapped function.
+
+    :param with_conf: the run's ``conf`` is among them: only names that some model takes count.
     """
-    dag = kwargs.get("dag")
-    of_the_task = set(kwargs.get("params") or {}) - set(dag.params if dag else {})
+    dag = task.get_dag()
+    of_the_task = [
+        name
+        for name, param in task.params.items()
+        # Airflow 3.2+ tells whose they are, before that names that the DAG has go unnoticed.
+        if not (dag and name in dag.params) or getattr(param, "source", None) == "task"
+        if not with_conf or models_taking(name)
+    ]
     if of_the_task:
-        raise InvalidParameterError(
-            f"task {kwargs.get('task_id')!r}: params={sorted(of_the_task)} came to the task as "
-            "Airflow's own and not as the model's: write model_params=... there"
-        )
+        with errors_of_the_dag_file(task.task_id):
+            raise InvalidRequestError(
+                f"params={sorted(of_the_task)} came to the task as Airflow's own and not as the "
+                "model's: write model_params=... there"
+            )

@@ -13,6 +13,7 @@ from airflow_provider_apiframe.literals import (
 )
 from airflow_provider_apiframe.operators.base import ApiframeOperator
 from airflow_provider_apiframe.submission.needed_outputs import needed_outputs
+from airflow_provider_apiframe.version_compat import STAYS_TEXT
 
 
 class RequestOperator(ApiframeOperator):
@@ -29,7 +30,9 @@ class RequestOperator(ApiframeOperator):
     """The field that holds them; ``params`` of a task are Airflow's own."""
     request_fields: ClassVar[tuple[str, ...]]
     """The template fields that are the request's arguments."""
-    map_index_label: ClassVar[str] = "{{ task.prompt | truncate(60) if task.prompt is string }}"
+    map_index_label: ClassVar[str] = (
+        STAYS_TEXT + "{{ task.prompt | truncate(60) if task.prompt is string else '' }}"
+    )
     """Template of the label of a mapped task. It must render whatever the arguments are: an error
     in it would hide why a task failed, or fail one whose image is paid."""
     defaults: ClassVar[dict[str, Any]] = {}
@@ -49,7 +52,15 @@ class RequestOperator(ApiframeOperator):
         cls.check_arguments(**kwargs)
         kwargs = as_stored(kwargs, depth=1)
         partial = super().partial(**{"map_index_template": cls.map_index_label, **kwargs})
-        return CheckedPartial(partial, {**cls.defaults, **kwargs}, check=cls.check_arguments)
+        return CheckedPartial(
+            partial, kwargs, check=cls.check_arguments, defaults=cls._defaults_of_init()
+        )
+
+    @classmethod
+    def _defaults_of_init(cls) -> dict[str, Any]:
+        """Return the defaults, none for a subclass whose own ``__init__`` may set other values."""
+        owner = next(base for base in cls.__mro__ if vars(base).keys() & {"__init__", "defaults"})
+        return cls.defaults if "defaults" in vars(owner) else {}
 
     @classmethod
     def check_arguments(cls, **arguments: Any) -> None:

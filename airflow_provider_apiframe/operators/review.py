@@ -23,6 +23,10 @@ from airflow_provider_apiframe.operators.review_round import (
     LetteringOperator,
     PlanRoundOperator,
 )
+from airflow_provider_apiframe.version_compat import default_args_around
+
+# What several tasks of a review take, some by another name, so that Airflow cannot fill it in.
+_OF_ALL_TASKS = ("apiframe_conn_id", "save_to", "save_conn_id", "regenerate_on_clear")
 
 
 def review_images(
@@ -82,6 +86,8 @@ def review_images(
         one of its own as well.
     :raises InvalidParameterError: an argument is wrong.
     """
+    around = default_args_around()
+    arguments = {name: around[name] for name in _OF_ALL_TASKS if name in around} | arguments
     settings = {
         "candidates": candidates,
         "rounds": rounds,

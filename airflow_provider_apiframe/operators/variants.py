@@ -17,6 +17,7 @@ from airflow_provider_apiframe.literals import (
     errors_of_the_dag_file,
     is_templated,
 )
+from airflow_provider_apiframe.version_compat import STAYS_TEXT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -120,7 +121,7 @@ class ImageVariantsOperator(BaseOperator):
     def partial(cls, **kwargs: Any) -> Any:
         """Check the literals of mapped tasks when the DAG is parsed; label each with its prompt."""
         _check_literals(**kwargs)
-        label = "{{ (task.result.prompt or task.result.job_id) | truncate(60) }}"
+        label = STAYS_TEXT + "{{ (task.result.prompt or task.result.job_id) | truncate(60) }}"
         partial = super().partial(**{"map_index_template": label, **kwargs})
         return CheckedPartial(partial, kwargs, check=_check_literals)
 

@@ -178,7 +178,7 @@ with DAG("model_params", schedule=None, params={"seed": 1, "headline": "SALE"}):
 
 
 def test_params_of_an_operator_are_the_models_and_never_mixed_with_the_dags(connected, run_dag):
-    run = run_dag("model_params", HEAD + MODEL_PARAMS)
+    run = run_dag("model_params", HEAD + MODEL_PARAMS, conf={"reason": "no param of the DAG"})
     sent = {
         (job.input["prompt"], job.input.get("fluxParams", {}).get("seed"))
         for job in connected.state.jobs

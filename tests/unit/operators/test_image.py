@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import traceback
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from airflow.providers.common.compat.sdk import (
     DAG,
     AirflowException,
     AirflowFailException,
+    Param,
     TaskDeferred,
+    TaskGroup,
     task,
 )
 
 from airflow_provider_apiframe.api.params.catalog import MODELS
 from airflow_provider_apiframe.exceptions import InvalidParameterError
+from airflow_provider_apiframe.operators.batch import ImageGenerateBatchOperator
 from airflow_provider_apiframe.operators.flux import FluxGenerateOperator
 from airflow_provider_apiframe.operators.image import ImageGenerateOperator
 
@@ -109,6 +113,61 @@ def test_params_are_the_models_and_those_of_the_task_stay_the_dags():
 def test_both_names_of_the_params_at_once_are_refused():
     with pytest.raises(InvalidParameterError, match="another name of params"):
         operator(params={"seed": 7}, model_params={"seed": 7})
+
+
+class Banner(ImageGenerateOperator):
+    """A user's own, with arguments that it hands on by their documented names."""
+
+    def __init__(self, *, product: str, **arguments: Any) -> None:
+        super().__init__(
+            model="seedream-4.5", prompt=f"a {product}", params={"seed": 7}, **arguments
+        )
+
+
+class Catalogue(ImageGenerateBatchOperator):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(save_to="s3://bucket/", params={"seed": 7}, **arguments)
+
+
+def in_a_group() -> None:
+    with TaskGroup("group", default_args={"params": {"seed": 7}}):
+        operator()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Banner(task_id="poster", product="mug"),
+        lambda: Catalogue(task_id="posters", model="seedream-4.5", requests=[{"prompt": "a mug"}]),
+        lambda: operator(default_args={"params": {"seed": 7}}),
+        in_a_group,
+    ],
+)
+def test_params_that_airflow_would_take_for_its_own_are_refused(make):
+    """An image without them would be paid, too."""
+    with DAG("a_dag", schedule=None), pytest.raises(InvalidParameterError) as caught:
+        make()
+    assert "params=['seed'] came to the task as Airflow's own" in str(caught.value)
+    assert "write model_params=... there" in str(caught.value)
+    (*_, last) = traceback.extract_tb(caught.value.__traceback__)
+    assert last.filename == __file__
+
+
+@pytest.mark.skipif(not hasattr(Param(1), "source"), reason="needs Airflow 3.2 or newer")
+def test_they_are_refused_also_where_the_dag_has_params_of_the_same_name():
+    with dag(), pytest.raises(InvalidParameterError, match=r"params=\['seed'\] came to the task"):
+        operator(default_args={"params": {"seed": 7}})
+
+
+def test_a_class_of_ones_own_takes_params_and_leaves_the_dags_alone():
+    class Poster(ImageGenerateOperator):
+        def __init__(self, *, product: str, **arguments: Any) -> None:
+            super().__init__(model="seedream-4.5", prompt=f"a {product}", **arguments)
+
+    with dag():
+        op = Poster(task_id="poster", product="mug", params={"seed": 7})
+    assert (op.prompt, op.model_params) == ("a mug", {"seed": 7})
+    assert set(op.params) == {"headline", "seed"}
 
 
 def test_templates_render_in_params_of_any_depth(connected, ti):

@@ -302,3 +302,14 @@ def test_images_are_mapped_over():
         ImageUpscaleOperator.partial(task_id="upscale", params={"upscale_factor": 2}).expand(
             image=[URL, "b.png"]
         )
+
+
+@pytest.mark.parametrize("prompt", ["2026", "['a mug']", "True", "None", "a mug"])
+@pytest.mark.parametrize("operator", [ImageEditOperator, ImageUpscaleOperator])
+def test_a_label_is_text_also_where_the_dag_renders_native_objects(operator, prompt):
+    native = DAG("a_dag", schedule=None, render_template_as_native_obj=True)
+    template = native.get_template_env().from_string(operator.map_index_label)
+    task = SimpleNamespace(prompt=prompt, image={"prompt": prompt})
+    rendered = template.render(task=task, dag=native)
+    assert isinstance(rendered, str)
+    assert rendered.strip() == prompt

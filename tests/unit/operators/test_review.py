@@ -134,6 +134,17 @@ def test_the_gallery_learns_from_the_chosen_task_how_to_get_at_its_image():
     assert {"save_to", "save_conn_id"} <= {*chosen.template_fields}
 
 
+def test_all_tasks_use_the_connections_that_are_the_default_of_the_dag():
+    connections = {"apiframe_conn_id": "studio", "save_conn_id": "brand"}
+    with DAG("a_dag", schedule=None, default_args=connections) as made:
+        review_images(prompt="a mug", rounds=1, lettering=True, group_id="poster")
+    tasks = {task.label: task for task in made.tasks}
+    for name in ("plan_1", "lettering_1", "chosen"):
+        assert tasks[name].conn_id == "studio"
+    for name in ("lettering_1", "chosen"):
+        assert tasks[name].save_conn_id == "brand"
+
+
 def test_two_reviews_may_be_in_one_dag():
     with dag() as made:
         review_images(prompt="a mug", rounds=1, group_id="mug")
