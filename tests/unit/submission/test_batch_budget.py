@@ -13,6 +13,7 @@ from task_lives import Killed, wait_until
 
 from airflow_provider_apiframe.api.client import ApiframeClient
 from airflow_provider_apiframe.api.errors import ApiframeError, ConnectionFailedError
+from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
 from airflow_provider_apiframe.delivery.manifest import ManifestFile, ManifestLine
 from airflow_provider_apiframe.hooks.apiframe import ApiframeHook
 from airflow_provider_apiframe.hooks.object_store import StorageError
@@ -57,6 +58,8 @@ def test_a_batch_that_the_team_cannot_pay_is_not_begun(connected, tmp_path):
     with pytest.raises(AirflowFailException, match="6 images may cost 72 credits, the team has 60"):
         task.run()
     assert connected.state.jobs_created == 0
+    connected.configure(credits=6 * PRICE)
+    assert BatchTask(tmp_path, requests=requests(6), max_credits=1000).run()["succeeded"] == 6
 
 
 def test_a_model_without_a_price_keeps_no_budget(connected, tmp_path):
@@ -96,10 +99,13 @@ def test_a_price_that_rose_keeps_no_retry_from_what_it_has_paid(kill, connected,
     assert connected.state.jobs_created == 3
 
 
+@pytest.mark.parametrize("is_start_known", [True, False])
 def test_a_price_that_rose_lets_a_retry_make_no_more_than_the_wave_that_may_be_paid(
-    connected, tmp_path
+    is_start_known, connected, tmp_path
 ):
     task = BatchTask(tmp_path, requests=requests(9), max_credits=9 * PRICE, max_active=3)
+    if not is_start_known:
+        task.dag_run.start_date = None
     with pytest.raises(Killed):
         task.run(lives.submitting(2))
     dearer(connected, times=9)
@@ -107,6 +113,30 @@ def test_a_price_that_rose_lets_a_retry_make_no_more_than_the_wave_that_may_be_p
         task.run()
     assert connected.state.jobs_created <= 3
     assert len(task.images) == connected.state.jobs_paid
+
+
+def test_a_price_that_rose_before_anything_was_submitted_is_refused_on_a_retry_too(
+    connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests=requests(2), max_credits=2 * PRICE)
+    with pytest.raises(Killed):
+        task.run(lives.submitting(1, done=False))
+    ApiframeHook().generate_image(prompt="another task's")
+    dearer(connected, times=9)
+    with pytest.raises(AirflowFailException, match="more than max_credits"):
+        task.run()
+    assert connected.state.jobs_created == 1
+
+
+def test_a_price_that_rose_lets_no_retry_follow_up_jobs_that_failed(connected, tmp_path):
+    wanted = requests(2, "[fail: No available capacity] {}")
+    task = BatchTask(tmp_path, requests=wanted, max_credits=2 * PRICE)
+    with pytest.raises(BatchFailedError):
+        task.run()
+    dearer(connected, times=9)
+    with pytest.raises(AirflowFailException, match="more than max_credits"):
+        task.run()
+    assert connected.state.jobs_created == 2
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -152,7 +182,14 @@ def test_of_many_models_without_a_price_a_few_are_named(connected, tmp_path):
         task.run()
 
 
-def test_the_budget_of_a_day_is_held_for_each_wave(connected, connect, tmp_path):
+@pytest.mark.parametrize("hide_from_list", [False, True])
+def test_the_budget_of_a_day_is_held_for_each_wave_whether_the_list_shows_its_jobs_or_not(
+    hide_from_list, connected, connect, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what others hold is none of ours
+    monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(day_budget, "SETTLING_SECONDS", 0.0)
+    connected.configure(hide_from_list=hide_from_list)
     extra = {"max_credits_per_day": 5 * PRICE, "requests_per_minute": 5000}
     connect(password=connected.api_key, host=connected.url, extra=extra)
     task = BatchTask(tmp_path, requests=requests(8), max_active=4)

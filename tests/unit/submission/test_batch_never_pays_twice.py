@@ -4,10 +4,12 @@ the manifest says. Every rule is looked at with a task state store (Airflow 3.3)
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import batch_lives as lives
@@ -27,10 +29,12 @@ from airflow_provider_apiframe.api.errors import (
     RateLimitedError,
     RequestRefusedError,
 )
+from airflow_provider_apiframe.api.retries import MAX_RETRY_SECONDS
 from airflow_provider_apiframe.delivery.batch_result import BatchFailedError
 from airflow_provider_apiframe.delivery.storage import ImageNotSavedError
 from airflow_provider_apiframe.hooks.object_store import StorageError
 from airflow_provider_apiframe.polling import schedule
+from airflow_provider_apiframe.submission import batch, rate_gate
 from airflow_provider_apiframe.submission.rate_gate import RateGate
 
 COUNT = 12
@@ -499,14 +503,62 @@ def test_lost_responses_pay_nothing_twice(connected, tmp_path, monkeypatch):
     check(task, connected)
 
 
-def test_a_refused_request_fails_alone(connected, tmp_path):
-    connected.faults.next("generate", status=400, body={"error": "No such prompt"})
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_request_fails_alone_and_is_not_sent_again(status, connected, tmp_path):
+    connected.faults.next("generate", status=status, body={"error": "No such prompt"})
     task = BatchTask(tmp_path, requests=requests(4))
+    with pytest.raises(Killed):
+        task.run(lives.at_the_end())
     result = task.run()
     assert (result["succeeded"], result["failed"]) == (3, 1)
     (line,) = [line for line in task.manifest() if line["error"]]
     assert (line["status"], line["job_id"]) == ("NOT_SUBMITTED", None)
     assert "No such prompt" in line["error"]
+    assert connected.state.requests["generate"] == 4
+
+
+def test_nothing_more_is_sent_after_a_refusal_that_meets_all(connected, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "MAX_THREADS", 1)
+    connected.faults.next("generate", status=401, body={"error": "No"}, times=COUNT)
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(AirflowFailException):
+        task.run()
+    assert connected.state.requests["generate"] == 1
+
+
+def test_a_task_that_is_stopped_submits_nothing_more(connected, tmp_path, monkeypatch):
+    gates: list[RateGate] = []
+
+    def gate() -> RateGate:
+        gates.append(RateGate())
+        return gates[-1]
+
+    monkeypatch.setattr(batch, "RateGate", gate)
+    task = BatchTask(tmp_path, requests=requests(COUNT))
+    with pytest.raises(Killed):
+        task.run(lives.submitting(1))
+    assert [gate.wait() for gate in gates] == [False]
+
+
+def test_limits_between_which_requests_pass_end_no_wave_however_long_they_last(
+    connected, tmp_path, monkeypatch
+):
+    clock = itertools.count(0.0, MAX_RETRY_SECONDS / 5)  # a request with its limit takes three
+    monkeypatch.setattr(rate_gate, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(batch, "MAX_THREADS", 1)
+    real, limited = lives.ApiframeClient.submit, set()
+
+    def submit(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        if request.prompt not in limited:
+            limited.add(request.prompt)
+            raise RateLimitedError("slow down", retry_after=0.01)
+        return real(self, request, *args, **options)
+
+    monkeypatch.setattr(lives.ApiframeClient, "submit", submit)
+    task = BatchTask(tmp_path, requests=requests(COUNT), deferrable=True)
+    task.run()
+    assert task.deferrals == 1  # all were submitted before it waited
+    check(task, connected)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -587,13 +639,20 @@ def test_wrong_requests_leave_images_that_are_not_saved_to_a_retry(
     check(task, connected, 3)
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+@pytest.mark.parametrize("max_retries", [0, 4])
 @pytest.mark.parametrize("accepted", [0, 1])
 def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job(
-    accepted, connected, tmp_path, monkeypatch, connect
+    accepted, max_retries, deferrable, connected, tmp_path, monkeypatch, connect
 ):
-    """Nobody knows whether the second request was accepted; the others meet an empty balance."""
-    connect(password=connected.api_key, host=connected.url, extra={"max_retries": 0})
-    task = BatchTask(tmp_path, requests=requests(3))
+    """Nobody knows whether the second request was accepted; the others meet an empty balance.
+
+    With retries of its own it waits for one, and the others end the submitting before that.
+    """
+    monkeypatch.setattr("airflow_provider_apiframe.submission.batch.retry_backoff", lambda *_: 10.0)
+    extra = {"max_retries": max_retries, "requests_per_minute": 5000}
+    connect(password=connected.api_key, host=connected.url, extra=extra)
+    task = BatchTask(tmp_path, requests=requests(3), deferrable=deferrable)
     real, lost = lives.ApiframeClient.submit, threading.Event()
 
     def submit(self: Any, request: Any, *args: Any, **options: Any) -> Any:
@@ -766,6 +825,14 @@ def test_no_more_jobs_are_under_way_than_max_active(deferrable, connected, tmp_p
     assert most <= 5
     assert task.deferrals == (3 if deferrable else 0)
     check(task, connected)
+
+
+def test_a_retry_submits_no_more_than_there_is_room_for_beside_what_goes_on(connected, tmp_path):
+    task = BatchTask(tmp_path, requests=requests(COUNT), max_active=5)
+    for kill in (lives.after_the_manifest(), lives.waiting()):
+        with pytest.raises(Killed):
+            task.run(kill)
+    assert connected.state.jobs_created == 5
 
 
 # Whatever happens
