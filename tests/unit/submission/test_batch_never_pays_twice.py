@@ -340,6 +340,17 @@ def test_requests_that_cannot_be_saved_any_more_are_not_paid_beside_those_that_a
     assert connected.state.jobs_created == len(task.images) == 2
 
 
+def test_a_run_made_again_under_the_id_of_a_deleted_one_takes_no_manifest_for_its_own(
+    connected, tmp_path
+):
+    for _ in range(2):
+        task = BatchTask(tmp_path, requests=requests(3))
+        task.run()
+    assert connected.state.requests["generate"] == 6
+    assert connected.state.jobs_created == 3  # within a day by the keys
+    check(task, connected, 3)
+
+
 # Clearing
 
 
@@ -799,6 +810,22 @@ def test_a_storage_that_takes_no_manifest_is_found_before_anything_is_paid(conne
     with pytest.raises((StorageError, AirflowFailException)):
         task.run()
     assert connected.state.jobs_created == 0
+
+
+def test_a_storage_that_refuses_what_is_paid_is_left_to_a_retry(connected, tmp_path, monkeypatch):
+    def reach(self: Any) -> None:
+        if connected.state.jobs_created:
+            raise StorageError("no such bucket", transient=False)
+
+    task = BatchTask(tmp_path, requests=requests(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ImageStorage, "reach", reach)
+        with pytest.raises(StorageError, match="no such bucket") as error:
+            task.run()  # an AirflowFailException would be final
+    assert error.value.transient
+    task.run()
+    assert connected.state.jobs_created == 3
+    check(task, connected, 3)
 
 
 # Waves
