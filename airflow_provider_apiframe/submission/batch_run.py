@@ -183,7 +183,7 @@ class BatchRun:
         log.info("Apiframe accepted %d of %d requests", accepted, len(coming))
         if wave.error is not None:
             log.warning("Nothing more is submitted: %s", wave.error)
-        if accepted or wave.lines:
+        if wave.lines:
             self._write_if_possible()
         return wave.error
 
