@@ -23,7 +23,10 @@ from airflow_provider_apiframe.delivery.manifest import (
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.naming import SaveTo, placeholder_values
 from airflow_provider_apiframe.delivery.storage import ImageStorage
-from airflow_provider_apiframe.operators.batch_arguments import check_batch_save_to
+from airflow_provider_apiframe.operators.batch_arguments import (
+    check_batch_save_to,
+    check_enough_requests,
+)
 from airflow_provider_apiframe.submission.batch import BatchSubmission
 from airflow_provider_apiframe.submission.batch_files import BatchFiles
 from airflow_provider_apiframe.submission.batch_limits import BatchLimits
@@ -80,13 +83,15 @@ def prepare(
     files = BatchFiles()
     try:
         requests, files = _requests(task)
+        # What was paid stays in the batch although its request is gone.
+        check_enough_requests(task.min_success, len(requests.keys() | known.keys()))
         for output_format in {wanted.request.output_format for wanted in requests.values()}:
             storage.check(output_format)
     except ApiframeError as error:
         if not any(line.job_id for line in known.values()):
             raise
         log.warning("What is paid is collected before this fails the task: %s", error)
-        unreadable = error
+        unreadable, requests = error, {}  # nothing more is paid
     batch = Batch.of(requests, known, earlier_tries=scope.earlier_tries)
     newest_before: datetime | None = None
     if carried is None:

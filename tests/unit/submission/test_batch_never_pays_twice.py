@@ -13,7 +13,7 @@ from typing import Any
 import batch_lives as lives
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from batch_lives import BatchTask, requests
+from batch_lives import SMALL, BatchTask, requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from task_lives import Killed, Store
@@ -232,6 +232,28 @@ def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
     with pytest.raises(Exception, match="could not be read"):
         task.run()
     check(task, connected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"flux_params": {**SMALL, "output_format": "png"}}, "output_format is 'png'"),
+        ({"min_success": 9}, "min_success=9"),
+    ],
+)
+def test_a_retry_with_an_argument_that_does_not_fit_collects_what_was_paid_and_pays_no_more(
+    wrong, said, connected, tmp_path
+):
+    save_to = f"{tmp_path}/{{job_id}}.jpg"
+    task = BatchTask(tmp_path, requests=requests(3), save_to=save_to, max_active=1)
+    with pytest.raises(Killed):
+        task.run(lives.waiting())
+    assert connected.state.jobs_created == 1
+    task.arguments |= {"requests": str(requests(3)), **wrong}
+    with pytest.raises(Exception, match=said):
+        task.run()
+    assert connected.state.jobs_created == 1
+    assert len(task.images) == 1
 
 
 # Clearing
