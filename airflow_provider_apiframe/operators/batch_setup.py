@@ -82,16 +82,17 @@ def prepare(
     requests: dict[str, BatchRequest] = {}
     files = BatchFiles()
     try:
-        requests, files = _requests(task)
+        wanted, files = _requests(task)
         # What was paid stays in the batch although its request is gone.
-        check_enough_requests(task.min_success, len(requests.keys() | known.keys()))
-        for output_format in {wanted.request.output_format for wanted in requests.values()}:
+        check_enough_requests(task.min_success, len(wanted.keys() | known.keys()))
+        for output_format in {each.request.output_format for each in wanted.values()}:
             storage.check(output_format)
+        requests = wanted  # unless something does not fit: then nothing more is paid
     except ApiframeError as error:
         if not any(line.job_id for line in known.values()):
             raise
         log.warning("What is paid is collected before this fails the task: %s", error)
-        unreadable, requests = error, {}  # nothing more is paid
+        unreadable = error
     batch = Batch.of(requests, known, earlier_tries=scope.earlier_tries)
     newest_before: datetime | None = None
     if carried is None:
