@@ -38,6 +38,8 @@ def check_batch_arguments(
             check_batch_save_to(save_to)
         _check_max_active(max_active)
         _check_min_success(min_success)
+        if isinstance(requests, (list, tuple)) and requests:
+            check_enough_requests(min_success, len(requests))
         check_literal_requests(
             requests,
             model=model,
@@ -59,6 +61,21 @@ def check_batch_save_to(save_to: Any) -> None:
             save_to,
             'all images of the batch would have this one name; end it with "/" for a folder, or '
             "put {job_id} into it",
+        )
+
+
+def check_enough_requests(min_success: float, count: int) -> None:
+    """See that the batch can make as many images as the task needs.
+
+    :param count: how many requests there are.
+    :raises InvalidRequestError: it would be paid, and fail all the same.
+    """
+    if min_success > count:
+        raise invalid(
+            "min_success",
+            min_success,
+            f"must be at most the number of requests, {count:,} here; a share of them is a float "
+            "from 0.0 to 1.0",
         )
 
 

@@ -24,7 +24,10 @@ from airflow_provider_apiframe.delivery.manifest import (
 from airflow_provider_apiframe.delivery.metrics import report_credits
 from airflow_provider_apiframe.delivery.naming import SaveTo, placeholder_values
 from airflow_provider_apiframe.delivery.storage import ImageStorage
-from airflow_provider_apiframe.operators.batch_arguments import check_batch_save_to
+from airflow_provider_apiframe.operators.batch_arguments import (
+    check_batch_save_to,
+    check_enough_requests,
+)
 from airflow_provider_apiframe.submission.batch import BatchSubmission
 from airflow_provider_apiframe.submission.batch_files import BatchFiles
 from airflow_provider_apiframe.submission.batch_limits import BatchLimits
@@ -98,6 +101,8 @@ def prepare(
     begun_with = carried.get("requests") if carried else None
     try:
         wanted, files = _requests(task)
+        # What was paid stays in the batch although its request is gone.
+        check_enough_requests(task.min_success, len(wanted.keys() | known.keys()))
         for output_format in {each.request.output_format for each in wanted.values()}:
             storage.check(output_format)
         if carried is None:

@@ -227,7 +227,7 @@ class BatchRun:
 
         :raises ApiframeError: the storage cannot be reached.
         """
-        with keeping_what_is_paid(True):
+        with keeping_what_is_paid(self.unheard or any(line.job_id for line in self.lines)):
             lines = save_all(self.storage, self.batch.at(Step.SAVE))
             self.batch = self.batch.with_lines(lines)
             self.on_saved([line for line in lines if is_saved(line)])

@@ -18,7 +18,9 @@ _FORMS = (
     'a list of mappings such as [{"prompt": "a cat"}], or a .jsonl or .csv file: an absolute path '
     'or a storage URL such as "s3://bucket/requests.jsonl"'
 )
-_ABSOLUTE = re.compile(r"([a-z][a-z0-9+.-]*://.|/).*", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE = re.compile(
+    r"((?!file:|local:)[a-z][a-z0-9+.-]*://.|((file|local)://)?/).*", re.IGNORECASE | re.DOTALL
+)
 
 
 def source_of(requests: Any) -> Sequence[Any] | str:

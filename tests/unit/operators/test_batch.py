@@ -49,6 +49,7 @@ def operator(**arguments: Any) -> FluxGenerateBatchOperator:
         ({"min_success": float("nan")}, "min_success=nan"),
         ({"min_success": True}, "min_success=True"),
         ({"min_success": "1"}, "min_success='1'"),
+        ({"min_success": 95}, "min_success=95: must be at most the number of requests, 1 here"),
         ({"save_to": "s3://bucket/poster.png"}, "all images of the batch would have this one name"),
         ({"save_to": None}, "save_to=None: must be text"),
         ({"timeout": 0}, "timeout=0"),
@@ -84,6 +85,7 @@ def test_a_batch_takes_no_webhooks(key):
         {"save_to": "{{ params.output }}"},
         {"min_success": 0},
         {"min_success": 1.0, "max_active": 1},
+        {"min_success": 95, "requests": "s3://bucket/requests.csv"},
     ],
 )
 def test_what_is_known_only_when_the_task_runs_is_no_import_error(fine):
@@ -101,6 +103,24 @@ def test_the_rendered_folder_is_checked_before_anything_is_paid(connected, tmp_p
 
     task._operator = rendered
     with pytest.raises(InvalidParameterError, match="this one name"):
+        task.run()
+    assert connected.state.jobs_created == 0
+
+
+@pytest.mark.parametrize("form", [list, json.dumps])
+def test_a_batch_that_cannot_make_as_many_images_as_it_needs_is_refused_before_anything_is_paid(
+    form, connected, tmp_path
+):
+    task = BatchTask(tmp_path, requests="{{ x }}", min_success=3)
+    real = task._operator
+
+    def rendered() -> Any:
+        made = real()
+        made.requests = form(requests(2))
+        return made
+
+    task._operator = rendered
+    with pytest.raises(InvalidParameterError, match="requests, 2 here"):
         task.run()
     assert connected.state.jobs_created == 0
 

@@ -15,7 +15,7 @@ from typing import Any
 import batch_lives as lives
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from batch_lives import BatchTask, requests
+from batch_lives import SMALL, BatchTask, requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from task_lives import Killed, Store
@@ -328,16 +328,26 @@ def test_requests_that_cannot_be_read_any_more_lose_nothing_that_was_paid(
     check(task, connected)
 
 
-def test_requests_that_cannot_be_saved_any_more_are_not_paid_beside_those_that_are(
-    connected, tmp_path
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"flux_params": {**SMALL, "output_format": "png"}}, "output_format is 'png'"),
+        ({"min_success": 9}, "min_success=9"),
+    ],
+)
+def test_a_retry_with_an_argument_that_does_not_fit_collects_what_was_paid_and_pays_no_more(
+    wrong, said, connected, tmp_path
 ):
-    task = BatchTask(tmp_path, requests=requests(2), save_to=f"{tmp_path}/{{job_id}}.jpg")
+    save_to = f"{tmp_path}/{{job_id}}.jpg"
+    task = BatchTask(tmp_path, requests=requests(3), save_to=save_to, max_active=1)
     with pytest.raises(Killed):
-        task.run(lives.after_the_manifest())
-    task.arguments["flux_params"] = {**lives.SMALL, "output_format": "png"}
-    with pytest.raises(AirflowFailException, match=r"save_to names a \.jpg file"):
+        task.run(lives.waiting())
+    assert connected.state.jobs_created == 1
+    task.arguments |= {"requests": str(requests(3)), **wrong}
+    with pytest.raises(Exception, match=said):
         task.run()
-    assert connected.state.jobs_created == len(task.images) == 2
+    assert connected.state.jobs_created == 1
+    assert len(task.images) == 1
 
 
 def test_a_run_made_again_under_the_id_of_a_deleted_one_takes_no_manifest_for_its_own(
@@ -807,8 +817,9 @@ def test_a_storage_that_fails_for_some_images_keeps_the_others_and_a_retry_saves
 def test_a_storage_that_takes_no_manifest_is_found_before_anything_is_paid(connected, tmp_path):
     (tmp_path / "d").write_text("a file, where the folder should be")
     task = BatchTask(tmp_path, requests=requests(3))
-    with pytest.raises((StorageError, AirflowFailException)):
+    with pytest.raises(AirflowFailException, match="could not be written") as error:
         task.run()
+    assert "earlier try" not in str(error.value)
     assert connected.state.jobs_created == 0
 
 

@@ -100,6 +100,8 @@ def test_a_path_may_be_a_path_object(tmp_path):
         ({"prompt": "a cat"}, "must be a list of mappings"),
         ("requests.csv", "is a relative path"),
         ("data/requests.csv", "is a relative path"),
+        ("file://requests.csv", "is a relative path"),
+        ("File://data/requests.csv", "is a relative path"),
         ("/data/requests.json", "or a .jsonl or .csv file"),
         ("s3://bucket/requests.parquet", "or a .jsonl or .csv file"),
         ("https://x.example/requests.csv", "is a link; put the file into storage"),
