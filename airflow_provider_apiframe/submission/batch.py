@@ -47,6 +47,12 @@ _LOG_EVERY = 100
 _NOTE_EVERY = 20
 
 
+class NotLookedForError(ApiframeError):
+    """The job of an earlier try was not looked for yet: a wave looks for ``MAX_SEARCHES``."""
+
+    transient = True
+
+
 class _EndedError(Exception):
     """The submitting has ended; this request was not sent, or not again."""
 
@@ -183,11 +189,13 @@ class BatchSubmission:
                     raise _unless_unheard(error, unheard) from None
             except ApiframeError as error:
                 gate.passed()
-                if (
-                    isinstance(error, ConflictError)
-                    and request.paths
-                    and next(searches, None) is not None
-                ):
+                if isinstance(error, ConflictError) and request.paths:
+                    if next(searches, None) is None:
+                        raise NotLookedForError(
+                            f"{error} That may be the job of an earlier try, which uploaded the "
+                            "same input images to other URLs. They are looked for "
+                            f"{MAX_SEARCHES} at a time; what comes next goes on with the others."
+                        ) from None
                     return self._job_of_other_uploads(line, request, error)
                 attempt += 1
                 if not error.transient:

@@ -105,6 +105,19 @@ def test_without_its_manifest_a_retry_finds_the_jobs_by_the_content_of_their_ima
     assert connected.state.jobs_created == 4
 
 
+def test_jobs_of_other_uploads_are_looked_for_a_few_at_a_time_until_all_are_found(
+    connected, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("airflow_provider_apiframe.submission.batch.MAX_SEARCHES", 1)
+    task = BatchTask(tmp_path, requests=of(photos[:2], times=2))
+    with pytest.raises(Killed):
+        task.run(lives.after_the_manifest())
+    for manifest in task.manifests:
+        manifest.unlink()
+    assert task.run()["succeeded"] == 4
+    assert connected.state.jobs_created == 4
+
+
 def test_nothing_is_submitted_with_uploads_that_the_manifest_does_not_keep(
     connected, photos, tmp_path, monkeypatch
 ):
