@@ -152,6 +152,6 @@ class BatchTry:
 
 
 def _job(job_id: str, outcome: Job | JobTimeoutError) -> Job:
-    if isinstance(outcome, Job):
-        return outcome
+    if isinstance(outcome, Job):  # with the id that was asked for: the API takes several forms
+        return outcome.model_copy(update={"id": job_id})
     return Job(id=job_id, status="UNKNOWN", error=str(outcome).partition(" [job ")[0])

@@ -122,11 +122,11 @@ class ApiframeBatchTrigger(WaitingTrigger):
             payload |= {"status": "error", "message": unread}
         else:
             unread = "The trigger does not say how the job is"
-        jobs = (
-            ended.get(job_id) or Job(id=job_id, status="UNKNOWN", error=unread)
+        jobs = [
+            _small(job_id, ended.get(job_id) or Job(id=job_id, status="UNKNOWN", error=unread))
             for job_id in self.job_ids
-        )
-        return {**payload, "jobs": [_small(job) for job in jobs]}
+        ]
+        return {**payload, "jobs": jobs}
 
     async def _wait(self, ended: dict[str, Job]) -> None:
         """Fill *ended*: each finished job, or as it was seen last when the deadline had passed."""
@@ -188,10 +188,13 @@ def _outcome(future: Future[Job], latest: Job | None) -> Job:
         return Job(id=error.job_id, status=status, error=reason, model=latest and latest.model)
 
 
-def _small(job: Job) -> dict[str, Any]:
-    """Return a job as the event has it: its links in place of its result, and no input."""
+def _small(job_id: str, job: Job) -> dict[str, Any]:
+    """Return a job as the event has it: its links in place of its result, and no input.
+
+    :param job_id: as it was asked for; the API takes ids that it writes in another way.
+    """
     error = problem_of(job)
-    small = job.model_copy(update={"error": error and error_text(error)})
+    small = job.model_copy(update={"id": job_id, "error": error and error_text(error)})
     values = small.model_dump(mode="json", include=_SMALL)
     values |= {name: values[name] and values[name][:MAX_NAME_CHARACTERS] for name in _NAMES}
     return {**values, "result": links_of(job)}

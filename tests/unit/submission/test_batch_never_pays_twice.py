@@ -502,6 +502,17 @@ def test_a_job_that_never_ends_is_unfinished_and_collected_by_a_retry(
 # What goes wrong while it submits
 
 
+def up_to(times: int, function: Any) -> Any:
+    """Return a function that is called so often at most: what never ends fails."""
+    left = iter(range(times))
+
+    def counted(*args: Any) -> Any:
+        assert next(left, None) is not None, "it never ends"
+        return function(*args)
+
+    return counted
+
+
 def test_a_storm_of_429_is_no_failure(connected, tmp_path):
     connected.faults.next("generate", retry_after=0.05, times=40)
     task = BatchTask(tmp_path, requests=requests(COUNT))
@@ -786,6 +797,24 @@ def test_an_outage_in_mid_submit_is_left_to_a_retry(connected, tmp_path, connect
         except ApiframeError:  # a permanent one would be an AirflowFailException
             continue
     check(task, connected)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_job_whose_id_is_written_in_another_way_when_it_is_polled_ends_its_line(
+    deferrable, connected, tmp_path, monkeypatch
+):
+    real = lives.ApiframeClient.submit
+
+    def submit(self: Any, *args: Any, **options: Any) -> Any:
+        accepted = real(self, *args, **options)
+        return accepted.model_copy(update={"job_id": accepted.job_id.upper()})
+
+    monkeypatch.setattr(lives.ApiframeClient, "submit", submit)
+    task = BatchTask(tmp_path, requests=requests(3), deferrable=deferrable)
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.BatchTry, "next_wave", up_to(9, lives.BatchTry.next_wave))
+        assert task.run()["succeeded"] == 3
+    assert len(task.images) == 3
 
 
 # Saving

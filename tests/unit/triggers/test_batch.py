@@ -139,8 +139,9 @@ def test_a_job_without_a_link_keeps_its_raw_result(connected):
 
 def test_what_the_api_makes_endless_does_not_make_the_event_endless():
     links = [f"https://cdn.example/{number}/{'x' * 9_000}" for number in range(1_000)]
-    endless = dict.fromkeys(("status", "model", "error", "created_at", "completed_at"), "x" * 10**6)
-    small = _small(Job(id="j-1", result=links, **endless))
+    names = ("id", "status", "model", "error", "created_at", "completed_at")
+    small = _small("j-1", Job(result=links, **dict.fromkeys(names, "x" * 10**6)))
+    assert small["id"] == "j-1"
     assert small["result"] == links[:3]
     assert len(json.dumps(small)) < 40_000
     assert Job.model_validate(small).image_urls == links[:3]
