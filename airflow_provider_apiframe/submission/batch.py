@@ -108,7 +108,7 @@ class BatchSubmission:
         lines: Sequence[ManifestLine],
         requests: Mapping[str, BatchRequest],
         uploads: Uploads,
-        on_submitted: Callable[[Iterable[ManifestLine]], None] = lambda lines: None,
+        on_submitted: Callable[[Iterable[ManifestLine]], None],
     ) -> SubmittedWave:
         """Submit the requests of *lines*.
 

@@ -77,6 +77,10 @@ class BatchTask(Task):
     def manifests(self) -> list[Path]:
         return sorted(self.folder.glob("**/manifest-*.jsonl"))
 
+    def lose_manifests(self) -> None:
+        for manifest in self.manifests:
+            manifest.unlink()
+
     def manifest(self) -> list[dict[str, Any]]:
         """The lines of the newest manifest."""
         newest = max(self.manifests, key=lambda path: path.stat().st_mtime_ns)

@@ -146,8 +146,7 @@ def test_without_its_manifest_a_retry_finds_all_jobs_by_their_keys(
     task = BatchTask(tmp_path, store, requests=requests(COUNT))
     with pytest.raises(Killed):
         task.run(kill)
-    for manifest in task.manifests:
-        manifest.unlink()
+    task.lose_manifests()
     task.run()
     assert connected.state.jobs_created == COUNT
     check(task, connected)
@@ -158,8 +157,7 @@ def test_a_manifest_that_is_gone_when_the_task_resumes_costs_nothing(connected, 
     real = lives.BatchTry.resuming
 
     def resuming(*args: Any) -> Any:
-        for manifest in task.manifests:
-            manifest.unlink()
+        task.lose_manifests()
         lives.BatchTry.resuming = real
         return real(*args)
 
@@ -180,8 +178,7 @@ def test_a_refusal_that_meets_a_task_that_resumes_without_its_manifest_is_left_t
     real = lives.BatchTry.resuming
 
     def resuming(*args: Any) -> Any:
-        for manifest in task.manifests:
-            manifest.unlink()
+        task.lose_manifests()
         connected.faults.next("generate", status=status, body={"error": "No"}, times=20)
         return real(*args)
 
@@ -476,8 +473,7 @@ def test_a_dead_job_that_no_manifest_knows_is_followed_by_the_next_generation(co
     with pytest.raises(Killed):
         task.run(lives.before_the_manifest())
     connected.configure(fail_rate=0)
-    for manifest in task.manifests:
-        manifest.unlink()
+    task.lose_manifests()
     assert task.run()["succeeded"] == 3
     assert (connected.state.jobs_created, connected.state.jobs_paid) == (6, 3)
 
@@ -671,6 +667,22 @@ def test_wrong_requests_leave_images_that_are_not_saved_to_a_retry(
     check(task, connected, 3)
 
 
+def no_credits() -> InsufficientCreditsError:
+    return InsufficientCreditsError("Not enough credits", required=12, available=0)
+
+
+def check_left_to_a_retry(task: BatchTask, submit: Any, sandbox: Any, monkeypatch: Any) -> None:
+    """See that a try with another ``submit`` fails for now, and the next one finds its jobs."""
+    with monkeypatch.context() as patched:
+        patched.setattr(lives.ApiframeClient, "submit", submit)
+        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
+            task.run()
+    assert error.value.transient
+    task.run()
+    assert sandbox.state.jobs_created == 3
+    check(task, sandbox, 3)
+
+
 @pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 @pytest.mark.parametrize("max_retries", [0, 4])
 @pytest.mark.parametrize("accepted", [0, 1])
@@ -696,20 +708,9 @@ def test_a_refusal_beside_a_lost_response_is_left_to_a_retry_which_finds_the_job
         if number < accepted:
             return real(self, request, *args, **options)
         lost.wait(10)
-        raise InsufficientCreditsError("Not enough credits", required=12, available=0)
+        raise no_credits()
 
-    with monkeypatch.context() as patched:
-        patched.setattr(lives.ApiframeClient, "submit", submit)
-        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
-            task.run()
-    assert error.value.transient
-    task.run()
-    assert connected.state.jobs_created == 3
-    check(task, connected, 3)
-
-
-def no_credits() -> InsufficientCreditsError:
-    return InsufficientCreditsError("Not enough credits", required=12, available=0)
+    check_left_to_a_retry(task, submit, connected, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -745,20 +746,13 @@ def test_a_lost_response_is_not_forgotten_over_another_error(
         lost.wait(10)
         raise other
 
-    with monkeypatch.context() as patched:
-        patched.setattr(lives.ApiframeClient, "submit", submit)
-        with pytest.raises(ApiframeError) as error:  # an AirflowFailException would be final
-            task.run()
-    assert error.value.transient
-    task.run()
-    assert connected.state.jobs_created == 3
-    check(task, connected, 3)
+    check_left_to_a_retry(task, submit, connected, monkeypatch)
 
 
 @pytest.mark.parametrize(
     "second",
     [
-        InsufficientCreditsError("Not enough credits", required=12, available=0),
+        no_credits(),
         ConflictError("The key is in use"),
         InvalidRequestError("No such prompt"),
         RequestRefusedError("Too large", status_code=413),
@@ -938,8 +932,7 @@ def test_whatever_happens_each_request_is_paid_once_and_saved_once(
         with suppress(Killed, ApiframeError):
             task.run(KILLS[kill] if kill else None)
         if loses_manifest:
-            for manifest in task.manifests:
-                manifest.unlink()
+            task.lose_manifests()
     connected.configure(fail_rate=0)
     for _ in range(2):
         try:

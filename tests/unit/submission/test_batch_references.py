@@ -99,8 +99,7 @@ def test_without_its_manifest_a_retry_finds_the_jobs_by_the_content_of_their_ima
     task = BatchTask(tmp_path, requests=of(photos[:2], times=2))
     with pytest.raises(Killed):
         task.run(lives.submitting(2))
-    for manifest in task.manifests:
-        manifest.unlink()
+    task.lose_manifests()
     assert task.run()["succeeded"] == 4
     assert connected.state.jobs_created == 4
 
@@ -112,8 +111,7 @@ def test_jobs_of_other_uploads_are_looked_for_a_few_at_a_time_until_all_are_foun
     task = BatchTask(tmp_path, requests=of(photos[:2], times=2))
     with pytest.raises(Killed):
         task.run(lives.after_the_manifest())
-    for manifest in task.manifests:
-        manifest.unlink()
+    task.lose_manifests()
     assert task.run()["succeeded"] == 4
     assert connected.state.jobs_created == 4
 
@@ -146,8 +144,7 @@ def test_a_cleared_task_that_keeps_its_images_finds_them_by_the_content_of_their
     task = BatchTask(tmp_path, requests=of(photos[:2]), regenerate_on_clear=False)
     with pytest.raises(Killed):
         task.run(lives.submitting(2))
-    for manifest in task.manifests:
-        manifest.unlink()
+    task.lose_manifests()
     task.clear()
     task.dag_run.start_date += timedelta(hours=1)  # clearing starts the run anew
     assert task.run()["succeeded"] == 2
