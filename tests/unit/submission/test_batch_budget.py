@@ -186,7 +186,6 @@ def test_of_many_models_without_a_price_a_few_are_named(connected, tmp_path):
 def test_the_budget_of_a_day_is_held_for_each_wave_whether_the_list_shows_its_jobs_or_not(
     hide_from_list, connected, connect, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what others hold is none of ours
     monkeypatch.setattr(day_budget, "RECHECK_SECONDS", 0.0)
     monkeypatch.setattr(day_budget, "SETTLING_SECONDS", 0.0)
     connected.configure(hide_from_list=hide_from_list)
@@ -225,7 +224,6 @@ def test_a_job_that_goes_on_counts_with_its_price_until_its_charge_is_known(stat
 def test_what_the_list_shows_of_a_wave_is_not_held_any_more_while_the_rest_is_submitted(
     connected, connect, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(day_budget, "CACHE_SECONDS", 0.0)
     monkeypatch.setattr(batch, "_NOTE_EVERY", 1)
     extra = {"max_credits_per_day": 5 * PRICE, "requests_per_minute": 5000}
